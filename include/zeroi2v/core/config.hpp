@@ -1,0 +1,19 @@
+// Macros that only the preprocessor can provide; each is defined on every compiler.
+#pragma once
+
+/// Inlined in every build, Debug too: what a per-ISA translation unit calls must never become a weak symbol.
+#define ZEROI2V_ALWAYS_INLINE [[gnu::always_inline]] inline
+
+/// Pointers that alias no other pointer of the same function.
+#define ZEROI2V_RESTRICT __restrict__
+
+/// An empty member takes no space.
+#define ZEROI2V_NO_UNIQUE_ADDRESS [[no_unique_address]]
+
+#ifndef ZEROI2V_DEBUG
+#ifdef NDEBUG
+#define ZEROI2V_DEBUG 0
+#else
+#define ZEROI2V_DEBUG 1
+#endif
+#endif
