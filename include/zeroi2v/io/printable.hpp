@@ -1,0 +1,32 @@
+// printable: names from files and command lines, made fit for one line of a message.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace zeroi2v {
+
+/// `text` on one line: control characters as `\n`, `\t` or `\xNN`, and cut with `...` after `limit` bytes.
+/// A multi-byte UTF-8 character is never cut in the middle.
+[[nodiscard]] inline std::string printable(std::string_view text, std::size_t limit = 256) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::size_t end = text.size();
+    if (end > limit) {
+        end = limit;
+        while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+    }
+    std::string result;
+    for (char const c : text.substr(0, end)) {
+        auto const byte = static_cast<unsigned char>(c);
+        if (c == '\n') result += "\\n";
+        else if (c == '\t') result += "\\t";
+        else if (c == '\r') result += "\\r";
+        else if (byte < 0x20U || byte == 0x7FU) result.append("\\x").append(1, digits[byte >> 4U]).append(1, digits[byte & 15U]);
+        else result += c;
+    }
+    if (end < text.size()) result += "...";
+    return result;
+}
+
+} // namespace zeroi2v
