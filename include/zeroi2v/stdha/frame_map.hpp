@@ -157,10 +157,13 @@ public:
     /// A static map is a dynamic one whose head count is no longer known to the compiler.
     template <std::size_t Other>
         requires(Heads == dynamic && Other != dynamic)
-    constexpr frame_map(frame_map<Other> const& other) : offsets_(other.offsets_.begin(), other.offsets_.end()) {} // NOLINT
+    constexpr frame_map(frame_map<Other> const& other) // NOLINT: nothing is lost
+        : offsets_(other.offsets_.begin(), other.offsets_.end()) {}
 
     /// Back again. Errors  another number of heads -> model_error bad_config.
-    constexpr explicit frame_map(frame_map<dynamic> const& other) requires(Heads != dynamic)
+    template <std::size_t Other>
+        requires(Heads != dynamic && Other == dynamic)
+    constexpr explicit frame_map(frame_map<Other> const& other)
         : frame_map{from_offsets(other.offsets())} {}
 
     /// One offset per head, as configuration files list them.
@@ -194,7 +197,8 @@ public:
     }
 
     /// The frames t with source(head, t, frames) == frame.
-    [[nodiscard]] constexpr frame_readers readers(std::size_t head, std::size_t frame, std::size_t frames) const noexcept {
+    [[nodiscard]] constexpr frame_readers readers(std::size_t head, std::size_t frame,
+                                                  std::size_t frames) const noexcept {
         ZEROI2V_ASSERT(frame < frames);
         frame_readers result;
         int const d = offset(head);
@@ -242,7 +246,8 @@ public:
 private:
     struct unfilled {};
 
-    constexpr frame_map(unfilled, std::size_t heads) requires(Heads == dynamic) : offsets_(checked_head_count(heads), 0) {}
+    constexpr frame_map(unfilled, std::size_t heads) requires(Heads == dynamic)
+        : offsets_(checked_head_count(heads), 0) {}
     constexpr frame_map(unfilled, std::size_t heads) requires(Heads != dynamic) {
         if (heads != Heads)
             detail::bad_frame_map("zeroi2v::frame_map: one offset per head is needed", heads);
@@ -257,7 +262,8 @@ private:
     constexpr void assign(std::span<head_offset const> entries) {
         for (head_offset const& entry : entries) set(entry);
         if (!frame_map_predicates::no_duplicate_head(entries))
-            detail::bad_frame_map("zeroi2v::frame_map: head is given twice", frame_map_predicates::first_duplicate(entries)->head);
+            detail::bad_frame_map("zeroi2v::frame_map: head is given twice",
+                                  frame_map_predicates::first_duplicate(entries)->head);
     }
 
     constexpr void set(head_offset entry) {
