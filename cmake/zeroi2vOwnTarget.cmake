@@ -1,0 +1,28 @@
+# What our own tests, programs and compiled libraries get and users of the headers never do.
+
+set(ZEROI2V_WARNING_FLAGS -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
+if(ZEROI2V_WERROR)
+    list(APPEND ZEROI2V_WARNING_FLAGS -Werror)
+endif()
+
+# zeroi2v_own_target(<target>): our warnings, no compiler extensions.
+function(zeroi2v_own_target target)
+    target_compile_options(${target} PRIVATE ${ZEROI2V_WARNING_FLAGS})
+    set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+endfunction()
+
+# zeroi2v_program(<target>): as above, and the executable lands in <build>/bin.
+function(zeroi2v_program target)
+    zeroi2v_own_target(${target})
+    set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${zeroi2v_BINARY_DIR}/bin")
+endfunction()
+
+# zeroi2v_left_out(<what> <reason> <apt package>...): says what this build does without, and how to get it.
+function(zeroi2v_left_out what reason)
+    list(JOIN ARGN " " packages)
+    if(packages)
+        message(STATUS "zeroi2v: ${what} left out: ${reason} (apt install ${packages})")
+    else()
+        message(STATUS "zeroi2v: ${what} left out: ${reason}")
+    endif()
+endfunction()
