@@ -164,16 +164,14 @@ public:
     template <std::size_t Other>
         requires(Heads != dynamic && Other == dynamic)
     constexpr explicit frame_map(frame_map<Other> const& other)
-        : frame_map{from_offsets(other.offsets())} {}
+        : frame_map{other.offsets()} {}
 
     /// One offset per head, as configuration files list them.
-    [[nodiscard]] static constexpr frame_map from_offsets(std::span<int const> offsets) {
-        frame_map result{unfilled{}, offsets.size()};
-        for (std::size_t head = 0; head < offsets.size(); ++head) result.set({head, offsets[head]});
-        return result;
+    constexpr explicit frame_map(std::span<int const> offsets) : frame_map{unfilled{}, offsets.size()} {
+        for (std::size_t head = 0; head < offsets.size(); ++head) set({head, offsets[head]});
     }
     [[nodiscard]] static constexpr frame_map from_offsets(std::initializer_list<int> offsets) {
-        return from_offsets(std::span<int const>{offsets.begin(), offsets.size()});
+        return frame_map{std::span<int const>{offsets.begin(), offsets.size()}};
     }
 
     [[nodiscard]] constexpr std::size_t heads() const noexcept { return offsets_.size(); }
