@@ -1,0 +1,16 @@
+// The kernels of this translation unit's own compiler flags, for calls that name none.
+#pragma once
+
+#include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/ops/kernels.hpp>
+#include <zeroi2v/simd/arch.hpp>
+
+namespace zeroi2v {
+
+/// kernels_of<default_arch>(); instantiated only where it is called.
+template <class Arch = default_arch>
+[[nodiscard]] kernel_table const& default_kernels() noexcept {
+    return kernels_of<Arch>();
+}
+
+} // namespace zeroi2v
