@@ -1,0 +1,40 @@
+// Everything from core to train. For users: no header of the library includes it, and io, video, interop and dispatch,
+// which bring further dependencies, are included one by one.
+#pragma once
+
+#include <zeroi2v/core/assert.hpp>
+#include <zeroi2v/core/checked.hpp>
+#include <zeroi2v/core/config.hpp>
+#include <zeroi2v/core/dtype.hpp>
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/core/float16.hpp>
+#include <zeroi2v/core/random.hpp>
+#include <zeroi2v/core/rounding.hpp>
+#include <zeroi2v/core/version.hpp>
+#include <zeroi2v/model/init.hpp>
+#include <zeroi2v/model/input_config.hpp>
+#include <zeroi2v/model/presets.hpp>
+#include <zeroi2v/model/stated_config.hpp>
+#include <zeroi2v/model/vit_config.hpp>
+#include <zeroi2v/model/vit_weights.hpp>
+#include <zeroi2v/nn/linear.hpp>
+#include <zeroi2v/nn/linear_adapter.hpp>
+#include <zeroi2v/nn/vit_block.hpp>
+#include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/ops/matrix_view.hpp>
+#include <zeroi2v/parallel/executor.hpp>
+#include <zeroi2v/parallel/function_ref.hpp>
+#include <zeroi2v/parallel/partition.hpp>
+#include <zeroi2v/parallel/thread_team.hpp>
+#include <zeroi2v/simd/arch.hpp>
+#include <zeroi2v/simd/isa.hpp>
+#include <zeroi2v/stdha/draw.hpp>
+#include <zeroi2v/stdha/frame_map.hpp>
+#include <zeroi2v/stdha/row_bases.hpp>
+#include <zeroi2v/tensor/aligned_buffer.hpp>
+#include <zeroi2v/tensor/concepts.hpp>
+#include <zeroi2v/tensor/extents.hpp>
+#include <zeroi2v/tensor/static_tensor.hpp>
+#include <zeroi2v/tensor/stored_tensor.hpp>
+#include <zeroi2v/tensor/tensor.hpp>
+#include <zeroi2v/tensor/tensor_view.hpp>
