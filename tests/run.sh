@@ -1,0 +1,81 @@
+#!/bin/bash
+# Installs what is missing, builds, and runs the whole suite; stops at the first failure with its reason.
+#   1. Release with g++, warnings are errors: every test
+#   2. AddressSanitizer and UndefinedBehaviorSanitizer: the unit tests
+#   3. ThreadSanitizer: the tests that run threads
+#   4. clang++: every header alone, warnings are errors
+# Logs are kept in build/. CMAKE_CXX_COMPILER_LAUNCHER=ccache in the environment is honoured.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. cmake/need_packages.sh
+
+jobs=$(nproc)
+started=$SECONDS
+allowed_skips=0 # raise it only with the reason beside it
+
+say() { printf '[%3d s] %s\n' $((SECONDS - started)) "$1"; }
+fail() {
+    echo "tests/run.sh: $1" >&2
+    exit 1
+}
+quietly() { # quietly LOG REASON COMMAND...
+    local log=build/$1 reason=$2
+    shift 2
+    mkdir -p build
+    "$@" > "$log" 2>&1 && return 0
+    grep -nE 'error|FAILED|Error|\*\*\*' "$log" | head -n 20 >&2 || true
+    tail -n 40 "$log" >&2
+    fail "$reason (whole log: $log)"
+}
+run_ctest() { # run_ctest PRESET ARGUMENT...: runs, prints the closing lines, counts cases and skips
+    local preset=$1 log=build/$1-test.log
+    shift
+    quietly "$preset-test.log" "tests failed ($preset)" ctest --preset "$preset" --no-tests=error -j "$jobs" "$@"
+    grep -E 'tests passed|Total Test time' "$log"
+    local here cases
+    here=$(grep -cE '\*\*\*(Skipped|Not Run)' "$log" || true)
+    cases=$(sed -n 's/^\[doctest\] test cases: *\([0-9]*\) |.*| *\([0-9]*\) skipped.*/\1 \2/p' "build/$preset/Testing/Temporary/LastTest.log" |
+        awk '{ run += $1; skipped += $2 } END { print run + 0, skipped + 0 }')
+    echo "unit test cases: ${cases% *}; skipped: $here tests, ${cases#* } unit test cases"
+    [ "$here" -le "$allowed_skips" ] && [ "${cases#* }" -le "$allowed_skips" ] || fail "more than $allowed_skips skipped ($preset)"
+    [ "${cases% *}" -gt 0 ] || fail "no unit test case ran ($preset)"
+}
+
+need_packages g++ cmake ninja-build pkg-config clang libclang-rt-14-dev libxsimd-dev libeigen3-dev nlohmann-json3-dev libcli11-dev \
+    doctest-dev libbenchmark-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
+
+export CMAKE_GENERATOR=Ninja
+export CXX=${CXX:-g++}
+
+say "Release build with $CXX"
+quietly release-configure.log "configuring failed (release)" cmake --preset release -DZEROI2V_WERROR=ON \
+    -DZEROI2V_BUILD_TESTS=ON -DZEROI2V_BUILD_EXAMPLES=ON -DZEROI2V_BUILD_BENCHMARKS=ON
+if grep -q 'left out' build/release-configure.log; then
+    grep 'left out' build/release-configure.log >&2
+    fail "a part was left out"
+fi
+quietly release-build.log "the build failed (release)" cmake --build --preset release --parallel "$jobs"
+say "every test"
+run_ctest release
+
+say "AddressSanitizer and UndefinedBehaviorSanitizer build of the unit tests"
+quietly asan-configure.log "configuring failed (asan)" cmake --preset asan -DZEROI2V_WERROR=ON \
+    -DZEROI2V_BUILD_EXAMPLES=OFF -DZEROI2V_BUILD_BENCHMARKS=OFF
+quietly asan-build.log "the build failed (asan)" cmake --build --preset asan --parallel "$jobs"
+say "the unit tests under it"
+run_ctest asan
+
+say "ThreadSanitizer build of the tests that run threads"
+quietly tsan-configure.log "configuring failed (tsan)" cmake --preset tsan -DZEROI2V_WERROR=ON \
+    -DZEROI2V_BUILD_EXAMPLES=OFF -DZEROI2V_BUILD_BENCHMARKS=OFF
+quietly tsan-build.log "the build failed (tsan)" cmake --build --preset tsan --parallel "$jobs"
+say "these tests under it"
+run_ctest tsan
+
+clang=$(command -v clang++ || command -v clang++-14)
+say "every header alone with $clang"
+quietly clang-configure.log "configuring failed (clang)" cmake -S . -B build/clang -DCMAKE_CXX_COMPILER="$clang" -DCMAKE_BUILD_TYPE=Debug \
+    -DCMAKE_CXX_FLAGS_DEBUG=-O0 -DZEROI2V_WERROR=ON -DZEROI2V_BUILD_EXAMPLES=OFF -DZEROI2V_BUILD_BENCHMARKS=OFF -DZEROI2V_BUILD_TESTS=OFF
+quietly clang-build.log "the build failed (clang)" cmake --build build/clang --parallel "$jobs" --target all_verify_interface_header_sets
+
+say "all passed"
