@@ -1,7 +1,9 @@
 // printable: names from files and command lines, made fit for one line of a message.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -26,6 +28,19 @@ namespace zeroi2v {
         else result += c;
     }
     if (end < text.size()) result += "...";
+    return result;
+}
+
+/// `printable` in double quotes.
+[[nodiscard]] inline std::string quoted_name(std::string_view name, std::size_t limit = 256) {
+    return '"' + printable(name, limit) + '"';
+}
+
+/// `a, b, c`; after the first `limit` names only how many more there are.
+[[nodiscard]] inline std::string list_names(std::span<std::string const> names, std::size_t limit = 20) {
+    std::string result;
+    for (std::size_t i = 0; i < std::min(names.size(), limit); ++i) result.append(i == 0 ? "" : ", ").append(printable(names[i]));
+    if (names.size() > limit) result += " and " + std::to_string(names.size() - limit) + " more";
     return result;
 }
 

@@ -1,0 +1,107 @@
+// safetensors_file: a safetensors file, validated when it is opened, its tensors read when they are asked for.
+#pragma once
+
+#include <zeroi2v/core/assert.hpp>
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/io/file.hpp>
+#include <zeroi2v/io/named_tensors.hpp>
+#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/safetensors_header.hpp>
+#include <zeroi2v/io/tensor_info.hpp>
+#include <zeroi2v/tensor/aligned_buffer.hpp>
+#include <zeroi2v/tensor/stored_tensor.hpp>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace zeroi2v {
+
+static_assert(std::endian::native == std::endian::little, "zeroi2v::io: files hold little-endian elements, and so must this machine");
+
+/// An open safetensors file. Moves only; const members may run concurrently.
+///
+/// The header is read and proven sound first (see `parse_safetensors_header`); then each tensor is read by pread on
+/// demand. Nothing is mapped, so a file that shrinks meanwhile is an error and no signal.
+/// Errors  checkpoint_error: those of `file`, `safetensors_header_length` and `parse_safetensors_header`.
+/// Cost    opening: the header, which is released again. A read: one system call into the tensor's own memory.
+/// Source  huggingface/safetensors.     Test  tests/unit/io/safetensors.cpp
+class safetensors_file {
+public:
+    explicit safetensors_file(file source) : file_{std::move(source)} {
+        std::array<std::byte, detect_kind_bytes> first{};
+        auto const head = std::span{first}.first(static_cast<std::size_t>(std::min<std::uint64_t>(file_.size(), first.size())));
+        file_.read_at(0, head);
+        auto const length = safetensors_header_length(head, file_.size(), file_.name());
+        aligned_buffer text{static_cast<std::size_t>(length)};
+        file_.read_at(8, {text.data(), text.size()});
+        data_begin_ = 8 + length;
+        header_ = parse_safetensors_header({reinterpret_cast<char const*>(text.data()), text.size()}, file_.size() - data_begin_,
+                                           file_.name());
+    }
+    explicit safetensors_file(std::filesystem::path path) : safetensors_file{file{std::move(path)}} {}
+
+    [[nodiscard]] file const& source() const noexcept { return file_; }
+    /// All tensors, in the order of their data.
+    [[nodiscard]] std::span<tensor_info const> tensors() const noexcept { return header_.tensors; }
+    [[nodiscard]] std::map<std::string, std::string> const& metadata() const noexcept { return header_.metadata; }
+
+    /// The tensor with this name; null where there is none.
+    [[nodiscard]] tensor_info const* find(std::string_view name) const noexcept {
+        auto const index = header_.find(name);
+        return index ? &header_.tensors[*index] : nullptr;
+    }
+
+    /// A tensor with the dtype that the file has.
+    /// Errors  no such name -> model_error missing_tensors; checkpoint_error read_failed; resource_error out_of_memory.
+    [[nodiscard]] stored_tensor read(std::string_view name) const {
+        auto const index = index_of(name);
+        stored_tensor result{header_.tensors[index].type, header_.tensors[index].sizes};
+        read_range(index, result.bytes());
+        return result;
+    }
+
+    /// The bytes of a tensor into `out`, whose size must be the tensor's.
+    void read_into(std::string_view name, std::span<std::byte> out) const {
+        auto const index = index_of(name);
+        ZEROI2V_REQUIRE(out.size() == header_.tensors[index].byte_size(),
+                        "zeroi2v::safetensors_file::read_into: out must have as many bytes as the tensor");
+        read_range(index, out);
+    }
+
+private:
+    [[nodiscard]] std::size_t index_of(std::string_view name) const {
+        auto const index = header_.find(name);
+        if (!index) throw model_error{error_code::missing_tensors, file_.name() + ": tensor " + quoted_name(name) + " is not in the file"};
+        return *index;
+    }
+    void read_range(std::size_t index, std::span<std::byte> out) const { file_.read_at(data_begin_ + header_.ranges[index].begin, out); }
+
+    file file_;
+    std::uint64_t data_begin_{};
+    safetensors_header header_;
+};
+
+/// All tensors of a safetensors file.
+///
+///     auto const clips = zeroi2v::read_safetensors("clips.safetensors");
+///     auto const& clip = clips["clip"];
+///
+/// Errors  as `safetensors_file`.    Cost  memory: the file's size once.    Test  tests/unit/io/safetensors.cpp
+[[nodiscard]] inline named_tensors read_safetensors(std::filesystem::path path) {
+    safetensors_file const source{std::move(path)};
+    named_tensors result;
+    for (auto const& info : source.tensors()) result.tensors.emplace(info.name, source.read(info.name));
+    result.metadata = source.metadata();
+    return result;
+}
+
+} // namespace zeroi2v
