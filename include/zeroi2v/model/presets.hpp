@@ -28,7 +28,7 @@ struct preset {
     [[nodiscard]] constexpr std::span<int const> offsets() const noexcept { return std::span{head_offsets}.first(sizes.heads); }
 
     /// The whole configuration, adapters present.
-    [[nodiscard]] vit_config config() const { return {sizes, frame_map<>::from_offsets(offsets()), adapter_scale}; }
+    [[nodiscard]] vit_config config() const { return {sizes, frame_map<>{offsets()}, adapter_scale}; }
 };
 
 /// The released models, by name. Source: the configurations published with ZeroI2V.

@@ -100,10 +100,10 @@ constexpr void for_each_field(Visit&& visit) {
     if (!missing.empty())
         throw model_error{error_code::bad_config, stated.source + ": " + missing
                               + (missing.find(", ") == std::string::npos ? " is" : " are")
-                              + " not stated; weights do not hold it: give a preset or a config file"};
+                              + " not stated; give a preset or a config file: the weights alone do not say it"};
     return {{*stated.image_size, *stated.patch_size, *stated.frames, *stated.width, *stated.layers, *stated.heads,
              *stated.mlp_width, *stated.classes},
-            frame_map<>::from_offsets(std::span<int const>{*stated.head_offsets}),
+            frame_map<>{std::span<int const>{*stated.head_offsets}},
             adapters ? stated.adapter_scale : std::nullopt};
 }
 

@@ -1,0 +1,118 @@
+// vit_workspace: the activations of one concurrent forward, one allocation, sized once; and the threads that fill them.
+#pragma once
+
+#include <zeroi2v/core/checked.hpp>
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/nn/packed_vit_block.hpp>
+#include <zeroi2v/parallel/executor.hpp>
+#include <zeroi2v/parallel/thread_team.hpp>
+#include <zeroi2v/tensor/aligned_buffer.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace zeroi2v {
+
+/// How large each part of a workspace is, in elements; what the engine asks for.
+struct workspace_sizes {
+    std::size_t clips{};             ///< V, clips computed together
+    std::size_t tokens{};            ///< V*T*N*C floats: the residual stream
+    std::size_t wide{};              ///< V*T*N*3C floats, or the patches where those are more
+    std::size_t features{};          ///< V*T*C floats
+    std::size_t rows{};              ///< rows of a thread's block
+    std::size_t narrow{}, adapted{}, hidden{}, rank{}; ///< floats per row of a thread's block
+    std::size_t matmul_bytes{};      ///< of a thread
+    std::size_t attention{};         ///< floats of a thread
+
+    friend constexpr bool operator==(workspace_sizes const&, workspace_sizes const&) = default;
+};
+
+/// Where a forward keeps what it computes. Made by vit_engine::make_workspace; used by one forward at a time.
+///
+/// Errors  no memory -> resource_error out_of_memory with the bytes wanted.
+class vit_workspace {
+public:
+    /// With a team of its own.
+    vit_workspace(workspace_sizes const& sizes, std::size_t threads) : team_{std::in_place, static_cast<int>(threads)} {
+        executor_ = &*team_;
+        carve(sizes);
+    }
+
+    /// With the caller's executor, which must outlive the workspace.
+    vit_workspace(workspace_sizes const& sizes, executor& workers) : executor_{&workers} { carve(sizes); }
+
+    vit_workspace(vit_workspace const&) = delete;
+    vit_workspace& operator=(vit_workspace const&) = delete;
+
+    [[nodiscard]] executor& workers() noexcept { return *executor_; }
+    /// Threads at work; fewer than asked for where the system refused some.
+    [[nodiscard]] std::size_t threads() const noexcept { return static_cast<std::size_t>(executor_->concurrency()); }
+    [[nodiscard]] std::size_t clips() const noexcept { return sizes_.clips; }
+    [[nodiscard]] std::size_t bytes() const noexcept { return buffer_.size(); }
+    [[nodiscard]] workspace_sizes const& sizes() const noexcept { return sizes_; }
+
+    [[nodiscard]] float* tokens() noexcept { return tokens_; }                 // (V*T*N,C)
+    [[nodiscard]] float* wide() noexcept { return wide_; }                     // (V*T*N,3C)
+    [[nodiscard]] float* attended() noexcept { return attended_; }             // (V*T*N,C)
+    [[nodiscard]] float* features() noexcept { return features_; }             // (V*T,C)
+    [[nodiscard]] std::span<float> attention_scratch() noexcept { return {attention_, sizes_.attention * threads()}; }
+
+    /// The scratch of one part, for blocks of at most `rows` rows.
+    [[nodiscard]] block_scratch scratch(std::size_t part) const noexcept { return scratch_[part]; }
+
+private:
+    void carve(workspace_sizes const& sizes) {
+        sizes_ = sizes;
+        std::size_t const parts = threads();
+        std::size_t total = 0;
+        auto const add = [&total](std::size_t count, std::size_t each, std::size_t times = 1) {
+            auto const bytes = checked_mul(count, each);
+            auto const padded = bytes ? checked_add<std::size_t>(*bytes, 63) : std::nullopt;
+            auto const all = padded ? checked_mul(*padded / 64 * 64, times) : std::nullopt;
+            auto const sum = all ? checked_add(total, *all) : std::nullopt;
+            if (!sum) throw model_error{error_code::bad_config, "workspace: the number of bytes overflows"};
+            total = *sum;
+        };
+        add(sizes.tokens, sizeof(float), 2);
+        add(sizes.wide, sizeof(float));
+        add(sizes.features, sizeof(float));
+        for (std::size_t const each : {sizes.narrow, sizes.adapted, sizes.hidden, sizes.rank}) add(each * sizes.rows, sizeof(float), parts);
+        add(sizes.matmul_bytes, 1, parts);
+        add(sizes.attention * parts, sizeof(float));
+        buffer_ = aligned_buffer{total};
+
+        std::byte* next = buffer_.data();
+        auto const bytes = [&next](std::size_t count) {
+            std::byte* const here = next;
+            next += (count + 63) / 64 * 64;
+            return here;
+        };
+        auto const floats = [&bytes](std::size_t count) { return reinterpret_cast<float*>(bytes(count * sizeof(float))); };
+        tokens_ = floats(sizes.tokens);
+        attended_ = floats(sizes.tokens);
+        wide_ = floats(sizes.wide);
+        features_ = floats(sizes.features);
+        scratch_.resize(parts);
+        for (block_scratch& each : scratch_) {
+            each.rows = sizes.rows;
+            each.narrow = floats(sizes.narrow * sizes.rows);
+            each.adapted = floats(sizes.adapted * sizes.rows);
+            each.hidden = floats(sizes.hidden * sizes.rows);
+            each.rank = floats(sizes.rank * sizes.rows);
+            each.matmul = {bytes(sizes.matmul_bytes), sizes.matmul_bytes};
+        }
+        attention_ = floats(sizes.attention * parts);
+    }
+
+    std::optional<thread_team> team_;
+    executor* executor_{};
+    workspace_sizes sizes_;
+    aligned_buffer buffer_;
+    float *tokens_{}, *wide_{}, *attended_{}, *features_{}, *attention_{};
+    std::vector<block_scratch> scratch_;
+};
+
+} // namespace zeroi2v
