@@ -56,9 +56,10 @@ concept linear_like = requires(T const& l) {
     requires vector_like<decltype(l.bias)>;
 };
 
-/// A linear whose sizes are part of its type.
+/// A linear that lives in the object itself and in constant expressions.
 template <class T>
-concept static_linear_like = linear_like<T> && static_shape<typename T::weight_t> && static_shape<typename T::bias_t>;
+concept static_linear_like = linear_like<T> && is_static_tensor<typename T::weight_t>
+                             && is_static_tensor<typename T::bias_t>;
 
 /// y[n,o] = sum over i of x[n,i] weight[o,i] + bias[o], plainly.
 ///

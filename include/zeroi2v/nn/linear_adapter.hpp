@@ -55,7 +55,7 @@ concept linear_adapter_like = requires(T const& a) {
     requires linear_like<decltype(a.D_fc2)>;
 };
 
-/// An adapter whose sizes are part of its type.
+/// An adapter that lives in the object itself and in constant expressions.
 template <class T>
 concept static_linear_adapter_like = linear_adapter_like<T> && static_linear_like<typename T::down_t>
                                      && static_linear_like<typename T::up_t>;

@@ -7,6 +7,7 @@
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <type_traits>
 
 namespace zeroi2v {
 
@@ -56,5 +57,14 @@ private:
         return result;
     }
 };
+
+namespace detail {
+template <class T> inline constexpr bool is_static_tensor_impl = false;
+template <class T, std::size_t... Sizes> inline constexpr bool is_static_tensor_impl<static_tensor<T, Sizes...>> = true;
+} // namespace detail
+
+/// Made from the template `static_tensor`.
+template <class T>
+concept is_static_tensor = detail::is_static_tensor_impl<std::remove_cv_t<T>>;
 
 } // namespace zeroi2v
