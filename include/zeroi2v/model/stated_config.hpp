@@ -21,10 +21,10 @@ namespace zeroi2v {
 /// Checkpoints hold shapes but neither head count, head offsets nor adapter scale; presets and configuration files hold
 /// those. `agree` joins two sources and `complete` makes a vit_config of the result; nothing unsaid is ever guessed.
 struct stated_config {
-    std::string source; ///< as error messages name it
-    std::optional<std::size_t> image_size, patch_size, frames, width, layers, heads, mlp_width, classes;
-    std::optional<double> adapter_scale;
-    std::optional<std::vector<int>> head_offsets;
+    std::string source{}; ///< as error messages name it
+    std::optional<std::size_t> image_size{}, patch_size{}, frames{}, width{}, layers{}, heads{}, mlp_width{}, classes{};
+    std::optional<double> adapter_scale{};
+    std::optional<std::vector<int>> head_offsets{};
 };
 
 namespace detail {

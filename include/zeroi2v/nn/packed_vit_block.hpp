@@ -69,7 +69,7 @@ struct packed_adapters {
 struct packing_options {
     kernel_table const* kernels{};
     dtype type = dtype::f32;                    ///< f32, bf16 or i8
-    std::optional<double> adapter_scale;        ///< needed with adapters
+    std::optional<double> adapter_scale{};      ///< needed with adapters
 };
 
 /// Scratch of one thread while it works on up to `rows` rows.

@@ -1,0 +1,237 @@
+#include "reference_vit.hpp"
+
+#include <zeroi2v/model/init.hpp>
+#include <zeroi2v/model/vit_engine.hpp>
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <thread>
+#include <vector>
+
+using namespace zeroi2v;
+
+namespace {
+
+struct difference { double max_abs{}, relative_l2{}; };
+
+difference compare(std::span<float const> found, std::span<double const> expected) {
+    REQUIRE(found.size() == expected.size());
+    REQUIRE_FALSE(found.empty());
+    difference result;
+    double sum = 0, norm = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        double const d = static_cast<double>(found[i]) - expected[i];
+        REQUIRE(std::isfinite(d));
+        result.max_abs = std::max(result.max_abs, std::abs(d));
+        sum += d * d;
+        norm += expected[i] * expected[i];
+    }
+    result.relative_l2 = std::sqrt(sum / norm);
+    return result;
+}
+
+bool same_bits(std::span<float const> a, std::span<float const> b) { return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0; }
+
+vit_config small(std::size_t frames, frame_map<> map) {
+    return {{.image_size = 24, .patch_size = 8, .frames = frames, .width = 36, .layers = 3, .heads = 3, .mlp_width = 50, .classes = 7}, std::move(map), 0.7};
+}
+
+template <class Adapters>
+vit_weights<Adapters> weights_for(vit_config const& config, adapter_layout layout) {
+    auto weights = random_weights<Adapters>(config, layout, {.seed = 5, .adapters = adapter_init::random});
+    // Livelier than a real start, so that no term hides: biases, norms and the temporal embedding are not trivial.
+    for_each_tensor(weights, [](std::string const& name, stored_tensor& tensor, shape const&, parameter_role role) {
+        auto const values = tensor.as<float>();
+        counter_rng const rng{9, detail::name_hash(name)};
+        bool const norm = role == parameter_role::norm_weight;
+        for (std::size_t i = 0; i < values.size(); ++i) values[i] = (norm ? 1.0F : 0.0F) + 0.15F * rng.normal(i);
+    });
+    return weights;
+}
+
+std::vector<float> logits_of(auto const& engine, view<float const, 4> clip, vit_workspace& workspace) {
+    std::vector<float> logits(engine.config().classes());
+    engine.forward(clip, workspace, logits);
+    return logits;
+}
+
+using input = adapter_layout::input;
+std::vector<adapter_layout> const layouts{{input::shared, true, true, true, 5},
+                                          {input::shared, true, true, false, 5},
+                                          {input::shared, false, true, false, 1},
+                                          {input::separate, true, true, true, 5},
+                                          {input::none, true, false, false, 40}};
+
+std::atomic<bool> counting{false};
+std::atomic<int> allocations{0};
+
+} // namespace
+
+// Every form of operator new ends in one of these two.
+void* operator new(std::size_t size) {
+    if (counting) ++allocations;
+    if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
+    throw std::bad_alloc{};
+}
+void* operator new(std::size_t size, std::align_val_t alignment) {
+    if (counting) ++allocations;
+    auto const align = static_cast<std::size_t>(alignment);
+    if (void* const memory = std::aligned_alloc(align, (size + align - 1) / align * align)) return memory;
+    throw std::bad_alloc{};
+}
+void* operator new(std::size_t size, std::align_val_t alignment, std::nothrow_t const&) noexcept {
+    if (counting) ++allocations;
+    auto const align = static_cast<std::size_t>(alignment);
+    return std::aligned_alloc(align, (size + align - 1) / align * align);
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+TEST_CASE("vit_engine: every adapter layout and map against plain double loops") {
+    for (adapter_layout const& layout : layouts)
+        for (auto const& map : {frame_map<>{3}, frame_map<>{3, {{0, -1}, {2, 1}}}, frame_map<>{3, {{0, -5}, {1, 2}}}}) {
+            auto const weights = weights_for<with_adapters>(small(4, map), layout);
+            auto const clip = random_clip(weights.config, 3);
+            vit_engine const engine{weights, {.threads = 2}};
+            auto workspace = engine.make_workspace();
+            auto const found = logits_of(engine, clip, workspace);
+            auto const error = compare(found, reference::logits(weights, clip));
+            CHECK(error.relative_l2 < 1e-6);
+            CHECK(error.max_abs < 5e-6);
+        }
+    auto const plain = weights_for<no_adapters>(small(4, frame_map<>{3, {{0, -1}, {1, 1}}}), adapter_layout::none());
+    auto const clip = random_clip(plain.config, 3);
+    CHECK(compare(std::span<float const>{vit_engine{plain}(clip).data(), 7}, reference::logits(plain, clip)).relative_l2 < 1e-6);
+}
+
+TEST_CASE("vit_engine: hidden states after every block, and the class tokens alone give the same bits") {
+    auto const weights = weights_for<with_adapters>(small(4, frame_map<>{3, {{0, -1}, {2, 1}}}), layouts[0]);
+    auto const clip = random_clip(weights.config, 3);
+    vit_engine const engine{weights, {.threads = 3}};
+    auto workspace = engine.make_workspace();
+    dynamic_tensor<float, 3> hidden{std::size_t{4}, std::size_t{10}, std::size_t{36}};
+    for (std::size_t layers = 0; layers <= 3; ++layers) {
+        engine.hidden_states(clip, layers, workspace, hidden);
+        auto const expected = reference::tokens(weights, clip, layers);
+        std::vector<double> flat;
+        for (auto const& row : expected) flat.insert(flat.end(), row.begin(), row.end());
+        CHECK(compare({hidden.data(), hidden.size()}, flat).relative_l2 < 1e-6);
+    }
+    // ln_post of the full last block's class tokens == features, which computed nothing but class tokens there.
+    dynamic_tensor<float, 2> features{std::size_t{4}, std::size_t{36}};
+    engine.features(clip, workspace, features);
+    detail::packed_layer_norm const ln_post{weights.ln_post};
+    std::vector<float> normed(4 * 36);
+    ln_post(engine.kernels(), hidden.data(), 10 * 36, normed.data(), 36, 4);
+    CHECK(same_bits({features.data(), features.size()}, normed));
+}
+
+TEST_CASE("vit_engine: the same bits for 1, 2, 3, 7, 64 threads, for every batch, and for a caller's executor") {
+    for (dtype const type : {dtype::f32, dtype::bf16, dtype::i8}) {
+        auto const weights = weights_for<with_adapters>(small(4, frame_map<>{3, {{0, -1}, {2, 1}}}), layouts[3]);
+        dynamic_tensor<float, 5> clips{std::size_t{5}, std::size_t{4}, std::size_t{3}, std::size_t{24}, std::size_t{24}};
+        detail::draw_normal({clips.data(), clips.size()}, 1.0F, 1, 2);
+        vit_engine const one{weights, {.dtype = type, .threads = 1}};
+        dynamic_tensor<float, 2> expected{std::size_t{5}, std::size_t{7}};
+        auto workspace = one.make_workspace();
+        one.forward(clips, workspace, expected);
+        for (std::size_t const threads : {1U, 2U, 3U, 7U, 64U})
+            for (std::size_t const batch : {1U, 2U, 5U, 9U}) {
+                vit_engine const engine{weights, {.dtype = type, .threads = threads}};
+                auto other = engine.make_workspace(batch);
+                dynamic_tensor<float, 2> found{std::size_t{5}, std::size_t{7}};
+                engine.forward(clips, other, found);
+                CHECK(same_bits({found.data(), found.size()}, {expected.data(), expected.size()}));
+            }
+        serial_executor here;
+        auto own = one.make_workspace(2, here);
+        dynamic_tensor<float, 2> found{std::size_t{5}, std::size_t{7}};
+        one.forward(clips, own, found);
+        CHECK(same_bits({found.data(), found.size()}, {expected.data(), expected.size()}));
+    }
+}
+
+TEST_CASE("vit_engine: bf16 and int8 stay near float, and are smaller") {
+    auto const weights = weights_for<no_adapters>(small(4, frame_map<>{3, {{0, -1}, {2, 1}}}), adapter_layout::none());
+    auto const clip = random_clip(weights.config, 3);
+    auto const expected = reference::logits(weights, clip);
+    vit_engine const f32{weights, {.dtype = dtype::f32}};
+    vit_engine const half{weights, {.dtype = dtype::bf16}};
+    vit_engine const eighth{weights, {.dtype = dtype::i8}};
+    CHECK(compare({half(clip).data(), 7}, expected).relative_l2 < 1e-2);
+    CHECK(compare({eighth(clip).data(), 7}, expected).relative_l2 < 4e-2);
+    CHECK(half.weight_bytes() < f32.weight_bytes());
+    CHECK(eighth.weight_bytes() < half.weight_bytes());
+    CHECK_THROWS_AS((vit_engine<no_adapters>{weights, {.dtype = dtype::f16}}), device_error);
+}
+
+TEST_CASE("vit_engine: packing from an rvalue frees the weights and gives the same bits") {
+    auto const config = small(2, frame_map<>{3});
+    auto weights = weights_for<no_adapters>(config, adapter_layout::none());
+    auto const clip = random_clip(config, 3);
+    vit_engine const kept{weights};
+    auto const expected = kept(clip);
+    vit_engine const taken{std::move(weights)};
+    CHECK(same_bits({taken(clip).data(), 7}, {expected.data(), 7}));
+}
+
+TEST_CASE("vit_engine: many threads share one engine, each with a workspace") {
+    auto const weights = weights_for<with_adapters>(small(4, frame_map<>{3, {{0, -1}, {2, 1}}}), layouts[0]);
+    vit_engine const engine{weights, {.threads = 2}};
+    auto const clip = random_clip(weights.config, 3);
+    auto const expected = engine(clip);
+    std::atomic<int> same{0};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 16; ++i)
+        threads.emplace_back([&] {
+            auto workspace = engine.make_workspace();
+            for (int j = 0; j < 3; ++j)
+                if (same_bits(logits_of(engine, clip, workspace), {expected.data(), expected.size()})) ++same;
+        });
+    for (auto& thread : threads) thread.join();
+    CHECK(same == 48);
+}
+
+TEST_CASE("vit_engine: a forward allocates nothing") {
+    auto const weights = weights_for<with_adapters>(small(4, frame_map<>{3, {{0, -1}, {2, 1}}}), layouts[3]);
+    auto const clip = random_clip(weights.config, 3);
+    for (dtype const type : {dtype::f32, dtype::i8}) {
+        vit_engine const engine{weights, {.dtype = type, .threads = 2}};
+        auto workspace = engine.make_workspace();
+        std::vector<float> logits(7);
+        allocations = 0;
+        counting = true;
+        engine.forward(clip, workspace, logits);
+        counting = false;
+        CHECK(allocations == 0);
+        counting = true;
+        auto const seen = engine(clip); // the counter counts: the convenience call allocates
+        counting = false;
+        CHECK(allocations > 0);
+    }
+}
+
+TEST_CASE("vit_engine: wrong shapes and foreign workspaces are refused") {
+    auto const weights = weights_for<no_adapters>(small(4, frame_map<>{3}), adapter_layout::none());
+    vit_engine const engine{weights};
+    auto workspace = engine.make_workspace();
+    std::vector<float> logits(7);
+    dynamic_tensor<float, 4> short_clip{std::size_t{3}, std::size_t{3}, std::size_t{24}, std::size_t{24}};
+    CHECK_THROWS_AS(engine.forward(short_clip, workspace, logits), precondition_error);
+    auto const clip = random_clip(weights.config, 1);
+    CHECK_THROWS_AS(engine.forward(clip, workspace, std::span{logits}.first(6)), precondition_error);
+    vit_engine const other{weights_for<no_adapters>(small(8, frame_map<>{3}), adapter_layout::none())};
+    auto foreign = other.make_workspace();
+    CHECK_THROWS_AS(engine.forward(clip, foreign, logits), precondition_error);
+
+    auto adapted = weights_for<with_adapters>(small(4, frame_map<>{3}), layouts[0]);
+    adapted.config = adapted.config.without_adapter_scale();
+    CHECK_THROWS_AS(vit_engine<with_adapters>{adapted}, model_error);
+}
