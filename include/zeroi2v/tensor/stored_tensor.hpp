@@ -50,7 +50,10 @@ private:
 /// `(2,3,768)`; `()` for a scalar.
 [[nodiscard]] inline std::string to_string(shape const& s) {
     std::string text = "(";
-    for (std::size_t r = 0; r < s.rank(); ++r) text += (r == 0 ? "" : ",") + std::to_string(s[r]);
+    for (std::size_t r = 0; r < s.rank(); ++r) {
+        if (r != 0) text += ',';
+        text += std::to_string(s[r]);
+    }
     return text + ")";
 }
 

@@ -1,0 +1,34 @@
+#include <zeroi2v/core/dtype.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+
+using namespace zeroi2v;
+
+TEST_CASE("names and types map onto each other, and nothing else has a type") {
+    int found = 0;
+    for (int i = 0; i <= static_cast<int>(dtype::u64); ++i) {
+        auto const type = static_cast<dtype>(i);
+        CHECK(dtype_from_name(dtype_name(type)) == type);
+        CHECK(size_of(type) >= 1);
+        CHECK(size_of(type) <= 8);
+        ++found;
+    }
+    CHECK(found == 15);
+    for (auto const* name : {"", "f32", "F32 ", "F", "F8", "?", "INT8", "BF16\n"}) CHECK_FALSE(dtype_from_name(name));
+}
+
+TEST_CASE_TEMPLATE("dtype_of names a type of the same size", T, bool, std::int8_t, std::uint8_t, std::int16_t,
+                   std::uint16_t, f16, bf16, std::int32_t, std::uint32_t, float, double, std::int64_t, std::uint64_t) {
+    CHECK(size_of(dtype_of<T>) == sizeof(T));
+    CHECK(dtype_of<T const> == dtype_of<T>);
+}
+
+TEST_CASE("weights are f32, f16 or bf16") {
+    int weights = 0;
+    for (int i = 0; i <= static_cast<int>(dtype::u64); ++i) weights += is_weight_dtype(static_cast<dtype>(i)) ? 1 : 0;
+    CHECK(weights == 3);
+    CHECK((is_weight_dtype(dtype::f32) && is_weight_dtype(dtype::f16) && is_weight_dtype(dtype::bf16)));
+    CHECK(dtype::int8 == dtype::i8);
+}
