@@ -1,0 +1,7 @@
+// expect: zeroi2v::frame_map: head is outside the map
+#include <zeroi2v/stdha/frame_map.hpp>
+
+constexpr auto good = zeroi2v::frame_map<12>{{.head = 11, .offset = -1}};
+#ifdef ZEROI2V_EXPECT_FAILURE
+constexpr auto bad = zeroi2v::frame_map<12>{{.head = 12, .offset = -1}};
+#endif
