@@ -1,6 +1,8 @@
 // file_kind: what a file is by its first bytes, whatever its name says.
 #pragma once
 
+#include <zeroi2v/io/utf8.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -83,11 +85,17 @@ namespace detail {
     return openers.find(static_cast<char>(head[2])) != std::string_view::npos;
 }
 
+/// UTF-8 without control characters; a character may be cut where `head` ends.
 [[nodiscard]] constexpr bool looks_like_text(std::span<std::byte const> head) noexcept {
-    return std::ranges::all_of(head, [](std::byte b) {
-        auto const c = std::to_integer<unsigned>(b);
-        return c >= 0x20 ? c != 0x7F : c == '\t' || c == '\n' || c == '\r';
-    });
+    std::array<char, 512> characters{};
+    auto const count = std::min(head.size(), characters.size());
+    for (std::size_t i = 0; i < count; ++i) {
+        auto const c = std::to_integer<unsigned char>(head[i]);
+        if (c == 0x7F || (c < 0x20 && c != '\t' && c != '\n' && c != '\r' && c != '\f')) return false;
+        characters[i] = static_cast<char>(c);
+    }
+    auto const fault = find_invalid_utf8({characters.data(), count});
+    return !fault || (head.size() >= characters.size() && *fault + 4 > count);
 }
 
 } // namespace detail
@@ -120,7 +128,7 @@ namespace detail {
         if (starts_with(head, s.magic, s.at)) return s.kind;
     if (detail::looks_like_pickle(head)) return file_kind::pickle;
     if (!detail::looks_like_text(head)) return file_kind::unknown;
-    auto const first = std::ranges::find_if(head, [](std::byte b) { return static_cast<char>(b) > ' '; });
+    auto const first = std::ranges::find_if(head, [](std::byte b) { return std::to_integer<unsigned>(b) > ' '; });
     bool const bracket = first != head.end() && (*first == std::byte{'{'} || *first == std::byte{'['});
     return bracket ? file_kind::json : file_kind::text;
 }

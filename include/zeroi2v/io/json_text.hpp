@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zeroi2v/core/error.hpp>
+#include <zeroi2v/io/utf8.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -38,27 +39,6 @@ struct json_fault {
 
 namespace detail {
 
-/// Bytes of the UTF-8 character at the front of `text`, which is not empty; 0 where there is none (stray or missing
-/// continuation bytes, overlong forms, surrogates, beyond U+10FFFF).
-[[nodiscard]] constexpr std::size_t utf8_length(std::string_view text) noexcept {
-    auto const at = [&](std::size_t i) -> unsigned { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-    auto const continues = [&](std::size_t i) { return (at(i) & 0xC0U) == 0x80U; };
-    unsigned const first = at(0);
-    if (first < 0x80U) return 1;
-    if (first >= 0xC2U && first <= 0xDFU) return continues(1) ? 2 : 0;
-    if (first >= 0xE0U && first <= 0xEFU) {
-        unsigned const low = first == 0xE0U ? 0xA0U : 0x80U;
-        unsigned const high = first == 0xEDU ? 0x9FU : 0xBFU;
-        return at(1) >= low && at(1) <= high && continues(2) ? 3 : 0;
-    }
-    if (first >= 0xF0U && first <= 0xF4U) {
-        unsigned const low = first == 0xF0U ? 0x90U : 0x80U;
-        unsigned const high = first == 0xF4U ? 0x8FU : 0xBFU;
-        return at(1) >= low && at(1) <= high && continues(2) && continues(3) ? 4 : 0;
-    }
-    return 0;
-}
-
 /// The value of `\uXXXX` at `position`; nothing where it is something else.
 [[nodiscard]] constexpr std::optional<unsigned> unicode_escape(std::string_view text, std::size_t position) noexcept {
     if (position > text.size() || text.size() - position < 6 || text[position] != '\\' || text[position + 1] != 'u') return std::nullopt;
@@ -73,6 +53,25 @@ namespace detail {
         value = value * 16U + digit;
     }
     return value;
+}
+
+inline void append_utf8(std::string& out, unsigned point) {
+    auto const add = [&](unsigned byte) { out += static_cast<char>(static_cast<unsigned char>(byte)); };
+    if (point < 0x80U) {
+        add(point);
+    } else if (point < 0x800U) {
+        add(0xC0U | point >> 6U);
+        add(0x80U | (point & 0x3FU));
+    } else if (point < 0x10000U) {
+        add(0xE0U | point >> 12U);
+        add(0x80U | (point >> 6U & 0x3FU));
+        add(0x80U | (point & 0x3FU));
+    } else {
+        add(0xF0U | point >> 18U);
+        add(0x80U | (point >> 12U & 0x3FU));
+        add(0x80U | (point >> 6U & 0x3FU));
+        add(0x80U | (point & 0x3FU));
+    }
 }
 
 struct scanned_string {
@@ -112,17 +111,31 @@ struct scanned_string {
     return fault(error_code::bad_json, begin, "a string without an end");
 }
 
-} // namespace detail
-
-/// The first position in `text` that is not UTF-8.
-[[nodiscard]] constexpr std::optional<std::size_t> find_invalid_utf8(std::string_view text) noexcept {
-    for (std::size_t i = 0; i < text.size();) {
-        auto const length = detail::utf8_length(text.substr(i));
-        if (length == 0) return i;
-        i += length;
+/// The text that the inside of a scanned JSON string stands for, as UTF-8.
+[[nodiscard]] inline std::string unescape_json(std::string_view raw) {
+    std::string result;
+    result.reserve(raw.size());
+    for (std::size_t i = 0; i < raw.size();) {
+        auto const plain = std::min(raw.find('\\', i), raw.size());
+        result.append(raw.substr(i, plain - i));
+        i = plain;
+        if (i == raw.size()) break;
+        if (auto const unit = unicode_escape(raw, i)) {
+            bool const pair = *unit >= 0xD800U && *unit <= 0xDBFFU;
+            unsigned const point = pair ? 0x10000U + ((*unit - 0xD800U) << 10U) + (unicode_escape(raw, i + 6).value_or(0xDC00U) - 0xDC00U) : *unit;
+            append_utf8(result, point);
+            i += pair ? 12 : 6;
+            continue;
+        }
+        constexpr std::string_view escapes = "\"\\/bfnrt";
+        constexpr std::string_view meanings = "\"\\/\b\f\n\r\t";
+        result += meanings[escapes.find(raw[i + 1])];
+        i += 2;
     }
-    return std::nullopt;
+    return result;
 }
+
+} // namespace detail
 
 /// The first fault of `text` that a JSON parser may overlook, answer by recursion, or answer too late or with a message
 /// as long as the text: a byte order mark, NUL, bytes that are not UTF-8, broken strings, escapes of half a surrogate

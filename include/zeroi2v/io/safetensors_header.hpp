@@ -5,13 +5,10 @@
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/io/file_kind.hpp>
-#include <zeroi2v/io/json_text.hpp>
 #include <zeroi2v/io/printable.hpp>
-#include <zeroi2v/io/safetensors_events.hpp>
+#include <zeroi2v/io/safetensors_json.hpp>
 #include <zeroi2v/io/tensor_info.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -121,36 +118,22 @@ inline void check_safetensors_layout(safetensors_header const& header, std::uint
 /// Source  huggingface/safetensors, README "Format"; names that stand twice are refused here and not there.
 /// Test    tests/unit/io/safetensors_header.cpp
 [[nodiscard]] inline safetensors_header parse_safetensors_header(std::string_view text, std::uint64_t data_size, std::string_view file) {
-    // `{"a":..., ...}`: as many entries as tensors, and __metadata__
-    json_limits const limits{.depth = 8, .members = safetensors_max_tensors + 1, .name_bytes = safetensors_max_name};
-    if (auto const fault = find_json_fault(text, limits)) {
-        auto const where = fault->code == error_code::header_not_utf8 ? "byte " + std::to_string(fault->position)
-                                                                    : line_and_column(text, fault->position);
-        throw checkpoint_error{fault->code, std::string{file} + ": header, " + where + ": " + fault->sentence};
-    }
-    // Blanks at the end are padding; the parser would keep a copy of them.
-    auto const last = text.find_last_not_of(" \t\n\r");
-    auto const body = text.substr(0, last == std::string_view::npos ? 0 : last + 1);
-    char const* farthest = body.data();
-    detail::safetensors_events events{body, file, farthest};
-    nlohmann::json::sax_parse(detail::counting_iterator{body.data(), &farthest},
-                              detail::counting_iterator{body.data() + body.size(), &farthest}, &events);
-
-    auto const& parsed = events.ranges;
-    auto const by_offset = detail::sorted_indices(parsed.size(), [&](std::uint32_t a, std::uint32_t b) {
-        return parsed[a].begin != parsed[b].begin ? parsed[a].begin < parsed[b].begin : parsed[a].end < parsed[b].end;
+    detail::safetensors_json parsed{text, file};
+    auto const& ranges = parsed.ranges;
+    auto const by_offset = detail::sorted_indices(ranges.size(), [&](std::uint32_t a, std::uint32_t b) {
+        return ranges[a].begin != ranges[b].begin ? ranges[a].begin < ranges[b].begin : ranges[a].end < ranges[b].end;
     });
     safetensors_header header;
-    header.tensors.reserve(parsed.size());
-    header.ranges.reserve(parsed.size());
+    header.tensors.reserve(ranges.size());
+    header.ranges.reserve(ranges.size());
     for (auto const i : by_offset) {
-        header.tensors.push_back(std::move(events.tensors[i]));
-        header.ranges.push_back(parsed[i]);
+        header.tensors.push_back(std::move(parsed.tensors[i]));
+        header.ranges.push_back(ranges[i]);
     }
-    header.by_name = detail::sorted_indices(parsed.size(), [&](std::uint32_t a, std::uint32_t b) {
+    header.by_name = detail::sorted_indices(ranges.size(), [&](std::uint32_t a, std::uint32_t b) {
         return header.tensors[a].name < header.tensors[b].name;
     });
-    header.metadata = std::move(events.metadata);
+    header.metadata = std::move(parsed.metadata);
     detail::check_safetensors_layout(header, data_size, file);
     return header;
 }

@@ -9,7 +9,7 @@
 #include <zeroi2v/io/json_text.hpp>
 #include <zeroi2v/io/named_tensors.hpp>
 #include <zeroi2v/io/printable.hpp>
-#include <zeroi2v/io/safetensors_events.hpp>
+#include <zeroi2v/io/safetensors_json.hpp>
 #include <zeroi2v/io/tensor_info.hpp>
 #include <zeroi2v/tensor/extents.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
