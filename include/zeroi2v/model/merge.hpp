@@ -148,7 +148,9 @@ inline void keep(stored_linear const& from, stored_linear& to) {
                                    layer.linear + ": merge: a stored weight is " + std::to_string(layer.report.max_ulp)
                                        + " ulp off its product (line error " + std::to_string(layer.report.max_line_error) + "), at most 1 expected"};
 
-    result.proof.probe = detail::compare_logits(detail::probe_logits(adapted, options), detail::probe_logits(model, options), options.probe_seed, coarsest);
+    auto merged_logits = detail::probe_logits(model, options);
+    result.proof.probe = detail::compare_logits(detail::probe_logits(adapted, options), merged_logits, options.probe_seed, coarsest);
+    result.proof.probe.logits = std::move(merged_logits);
     if (!result.proof.probe.holds())
         throw checkpoint_error{error_code::merge_not_equivalent, "merge: probe clip: " + to_string(result.proof.probe)};
     return result;

@@ -47,6 +47,7 @@ struct probe_proof {
     double relative_l2{};   ///< |merged - adapted|_2 / |adapted|_2
     double largest_logit{}; ///< of the adapted model, in absolute value
     equivalence_tolerance tolerance{};
+    std::vector<float> logits{}; ///< of the merged model: what a file can be tested against later
 
     /// Whether both distances are within the tolerance; false for any NaN.
     [[nodiscard]] bool holds() const noexcept {
