@@ -21,6 +21,13 @@ find_package | pkg_config)
 esac
 
 case $how in
+find_package | pkg_config)
+    [ ! -e "$BUILD/bin/zeroi2v" ] || [ "$("$work/prefix/bin/zeroi2v" --version)" = "zeroi2v $VERSION" ] ||
+        fail "the installed program does not state its version"
+    ;;
+esac
+
+case $how in
 find_package | add_subdirectory | fetch_content)
     quietly "$CMAKE" -S "$SOURCE/tests/package/$how" -B "$work/build" -DCMAKE_BUILD_TYPE=Debug \
         -DCMAKE_CXX_COMPILER="$CXX" -DCMAKE_PREFIX_PATH="$work/prefix" -DSOURCE="$SOURCE" "-DPARTS=$PARTS" -DVERSION="$VERSION"
