@@ -3,5 +3,5 @@
 
 constexpr auto good = zeroi2v::frame_map<12>{{.head = 1, .offset = -1}, {.head = 0, .offset = -1}};
 #ifdef ZEROI2V_EXPECT_FAILURE
-constexpr auto bad = zeroi2v::frame_map<12>{{.head = 1, .offset = -1}, {.head = 0, .offset = 1}, {.head = 1, .offset = -1}};
+constexpr auto bad = zeroi2v::frame_map<12>{{.head = 1, .offset = -1}, {.head = 0}, {.head = 1, .offset = -1}};
 #endif

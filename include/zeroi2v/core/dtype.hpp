@@ -61,8 +61,13 @@ enum class dtype : std::uint8_t { boolean, u8, i8, f8_e5m2, f8_e4m3, i16, u16, f
 }
 
 namespace detail {
-template <class T> inline constexpr dtype dtype_of_impl = dtype::u8;
+template <class T> struct no_dtype : std::false_type {};
+template <class T> inline constexpr dtype dtype_of_impl = [] {
+    static_assert(no_dtype<T>::value, "zeroi2v::dtype_of: no stored type has values of T");
+    return dtype::u8;
+}();
 template <> inline constexpr dtype dtype_of_impl<bool> = dtype::boolean;
+template <> inline constexpr dtype dtype_of_impl<std::uint8_t> = dtype::u8;
 template <> inline constexpr dtype dtype_of_impl<std::int8_t> = dtype::i8;
 template <> inline constexpr dtype dtype_of_impl<std::int16_t> = dtype::i16;
 template <> inline constexpr dtype dtype_of_impl<std::uint16_t> = dtype::u16;

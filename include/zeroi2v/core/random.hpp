@@ -34,7 +34,9 @@ public:
         : key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)}, stream_{stream} {}
 
     /// 32 uniform bits.
-    [[nodiscard]] constexpr std::uint32_t bits(std::uint64_t index) const noexcept { return block(index >> 2, 0)[index & 3]; }
+    [[nodiscard]] constexpr std::uint32_t bits(std::uint64_t index) const noexcept {
+        return block(index >> 2, 0)[index & 3];
+    }
 
     /// Uniform in [0, 1), a multiple of 2^-24.
     [[nodiscard]] constexpr float uniform(std::uint64_t index) const noexcept {
@@ -46,7 +48,8 @@ public:
         std::int64_t sum = 0;
         for (std::uint32_t half = 0; half < 2; ++half)
             for (std::uint32_t const word : block(index, 1 + half)) sum += (word & 0xffffU) + (word >> 16);
-        // 16 uniforms on {0..65535}: mean 524280, standard deviation sqrt(16 (2^32 - 1) / 12) = 75674.454; y in units of 2^-26.
+        // 16 uniforms on {0..65535}: mean 524280, standard deviation sqrt(16 (2^32 - 1) / 12) = 75674.454; y in units
+        // of 2^-26.
         constexpr std::int64_t per_step = 908093; // 2^36 over that standard deviation
         std::int64_t const y = ((sum - 524280) * per_step) >> 10;
         std::int64_t const square_minus_3 = ((y * y) >> 26) - (std::int64_t{3} << 26);

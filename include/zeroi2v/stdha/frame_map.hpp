@@ -175,7 +175,9 @@ public:
     }
 
     [[nodiscard]] constexpr std::size_t heads() const noexcept { return offsets_.size(); }
-    [[nodiscard]] constexpr std::span<int const> offsets() const noexcept { return offsets_; }
+    /// One offset per head. Valid as long as the map.
+    [[nodiscard]] constexpr std::span<int const> offsets() const& noexcept { return offsets_; }
+    std::span<int const> offsets() const&& = delete;
 
     [[nodiscard]] constexpr int offset(std::size_t head) const noexcept {
         ZEROI2V_ASSERT(head < heads());
@@ -224,7 +226,8 @@ public:
     /// Whether this is the map of a plain image model.
     [[nodiscard]] constexpr bool is_identity() const noexcept { return temporal_heads() == 0; }
     /// The inverse view: which heads look at this offset. Valid as long as the map.
-    [[nodiscard]] constexpr heads_at_offset heads_at(int wanted) const noexcept { return {offsets(), wanted}; }
+    [[nodiscard]] constexpr heads_at_offset heads_at(int wanted) const& noexcept { return {offsets(), wanted}; }
+    heads_at_offset heads_at(int wanted) const&& = delete;
 
     /// Whether every offset keeps the conditions; true unless somebody wrote into `offsets_`.
     [[nodiscard]] constexpr bool is_valid() const noexcept {

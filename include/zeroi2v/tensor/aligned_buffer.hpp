@@ -21,7 +21,8 @@ public:
     aligned_buffer() noexcept = default;
     explicit aligned_buffer(std::size_t bytes) : data_{allocate(bytes)}, size_{bytes} {}
 
-    aligned_buffer(aligned_buffer&& other) noexcept : data_{std::move(other.data_)}, size_{std::exchange(other.size_, 0)} {}
+    aligned_buffer(aligned_buffer&& other) noexcept
+        : data_{std::move(other.data_)}, size_{std::exchange(other.size_, 0)} {}
     aligned_buffer& operator=(aligned_buffer&& other) noexcept {
         data_ = std::move(other.data_);
         size_ = std::exchange(other.size_, 0);
@@ -41,7 +42,8 @@ private:
         if (bytes == 0) return nullptr;
         auto* const memory = ::operator new(bytes, std::align_val_t{alignment}, std::nothrow);
         if (memory == nullptr)
-            throw resource_error{error_code::out_of_memory, "memory: " + std::to_string(bytes) + " bytes wanted, none given"};
+            throw resource_error{error_code::out_of_memory,
+                                 "memory: " + std::to_string(bytes) + " bytes wanted, none given"};
         return static_cast<std::byte*>(memory);
     }
 

@@ -1,6 +1,7 @@
 // Extents: the sizes of a tensor's dimensions, each known to the compiler or only at run time.
 #pragma once
 
+#include <zeroi2v/core/assert.hpp>
 #include <zeroi2v/core/config.hpp>
 
 #include <array>
@@ -46,6 +47,7 @@ public:
         if constexpr (dynamic_count_ > 0)
             for (std::size_t r = 0; r < sizeof...(Sizes); ++r)
                 if (sizes_[r] == dynamic) stored_[dynamic_index(r)] = given[r];
+        for (std::size_t r = 0; r < sizeof...(Sizes); ++r) ZEROI2V_ASSERT(extent(r) == given[r]);
     }
 
     [[nodiscard]] static constexpr std::size_t rank() noexcept { return sizeof...(Sizes); }

@@ -1,6 +1,7 @@
 // static_tensor: a small tensor of static sizes that lives in the object itself and in constant expressions.
 #pragma once
 
+#include <zeroi2v/core/assert.hpp>
 #include <zeroi2v/tensor/extents.hpp>
 #include <zeroi2v/tensor/tensor_view.hpp>
 
@@ -37,7 +38,7 @@ struct static_tensor {
 
     [[nodiscard]] constexpr tensor_view<T, extents_t> view() noexcept { return {data(), {}}; }
     [[nodiscard]] constexpr tensor_view<T const, extents_t> view() const noexcept { return {data(), {}}; }
-    constexpr operator tensor_view<T, extents_t>() noexcept { return view(); }             // NOLINT: reads as an array does
+    constexpr operator tensor_view<T, extents_t>() noexcept { return view(); }             // NOLINT: as arrays do
     constexpr operator tensor_view<T const, extents_t>() const noexcept { return view(); } // NOLINT
 
     template <std::convertible_to<std::size_t>... Indices>
@@ -45,7 +46,9 @@ struct static_tensor {
     [[nodiscard]] constexpr T& operator()(Indices... indices) noexcept { return elements[offset(indices...)]; }
     template <std::convertible_to<std::size_t>... Indices>
         requires(sizeof...(Indices) == sizeof...(Sizes))
-    [[nodiscard]] constexpr T const& operator()(Indices... indices) const noexcept { return elements[offset(indices...)]; }
+    [[nodiscard]] constexpr T const& operator()(Indices... indices) const noexcept {
+        return elements[offset(indices...)];
+    }
 
     friend constexpr bool operator==(static_tensor const&, static_tensor const&) = default;
 
@@ -53,7 +56,9 @@ private:
     template <class... Indices>
     [[nodiscard]] static constexpr std::size_t offset(Indices... indices) noexcept {
         std::size_t result = 0;
-        ((result = result * Sizes + static_cast<std::size_t>(indices)), ...);
+        ((ZEROI2V_ASSERT(static_cast<std::size_t>(indices) < Sizes),
+          result = result * Sizes + static_cast<std::size_t>(indices)),
+         ...);
         return result;
     }
 };

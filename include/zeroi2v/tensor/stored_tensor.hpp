@@ -14,6 +14,7 @@
 #include <initializer_list>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace zeroi2v {
 
@@ -23,7 +24,8 @@ public:
     static constexpr std::size_t max_rank = 8;
 
     constexpr shape() noexcept = default;
-    constexpr shape(std::initializer_list<std::size_t> sizes) : shape{std::span<std::size_t const>{sizes.begin(), sizes.size()}} {}
+    constexpr shape(std::initializer_list<std::size_t> sizes)
+        : shape{std::span<std::size_t const>{sizes.begin(), sizes.size()}} {}
     constexpr explicit shape(std::span<std::size_t const> sizes) : rank_{sizes.size()} {
         ZEROI2V_REQUIRE(sizes.size() <= max_rank, "zeroi2v::shape: at most 8 dimensions");
         for (std::size_t r = 0; r < rank_; ++r) sizes_[r] = sizes[r];
@@ -67,6 +69,15 @@ public:
     /// Uninitialised elements.
     stored_tensor(dtype type, zeroi2v::shape sizes) : type_{type}, shape_{sizes}, buffer_{byte_count(type, sizes)} {}
 
+    stored_tensor(stored_tensor&& other) noexcept
+        : type_{other.type_}, shape_{std::exchange(other.shape_, {})}, buffer_{std::move(other.buffer_)} {}
+    stored_tensor& operator=(stored_tensor&& other) noexcept {
+        type_ = other.type_;
+        shape_ = std::exchange(other.shape_, {});
+        buffer_ = std::move(other.buffer_);
+        return *this;
+    }
+
     /// All elements zero.
     [[nodiscard]] static stored_tensor zeros(dtype type, zeroi2v::shape sizes) {
         stored_tensor result{type, sizes};
@@ -75,7 +86,10 @@ public:
     }
 
     [[nodiscard]] stored_tensor clone() const {
-        stored_tensor result{type_, shape_};
+        stored_tensor result;
+        result.buffer_ = aligned_buffer{byte_size()};
+        result.type_ = type_;
+        result.shape_ = shape_;
         if (byte_size() != 0) std::memcpy(result.buffer_.data(), buffer_.data(), byte_size());
         return result;
     }
@@ -102,6 +116,7 @@ public:
 
     /// Element i of an f32, f16, bf16 or f64 tensor, widened.
     [[nodiscard]] double value(std::size_t i) const noexcept {
+        ZEROI2V_ASSERT(i < count());
         switch (type_) {
         case dtype::f32: return static_cast<double>(load<float>(i));
         case dtype::f64: return load<double>(i);
@@ -118,8 +133,12 @@ public:
         case dtype::f32:
             if (!out.empty()) std::memcpy(out.data(), buffer_.data() + first * sizeof(float), out.size_bytes());
             break;
-        case dtype::f16: for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(load<f16>(first + i)); break;
-        case dtype::bf16: for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(load<bf16>(first + i)); break;
+        case dtype::f16:
+            for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(load<f16>(first + i));
+            break;
+        case dtype::bf16:
+            for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(load<bf16>(first + i));
+            break;
         default: ZEROI2V_ASSERT(false);
         }
     }
@@ -135,7 +154,9 @@ private:
     [[nodiscard]] static std::size_t byte_count(dtype type, zeroi2v::shape const& sizes) {
         auto const count = checked_product(std::span<std::size_t const>{sizes.begin(), sizes.rank()});
         auto const bytes = count ? checked_mul(*count, size_of(type)) : std::nullopt;
-        if (!bytes) throw model_error{error_code::bad_config, "tensor of shape " + to_string(sizes) + ": the number of bytes overflows"};
+        if (!bytes)
+            throw model_error{error_code::bad_config,
+                              "tensor of shape " + to_string(sizes) + ": the number of bytes overflows"};
         return *bytes;
     }
 

@@ -1,22 +1,27 @@
 // tensor: owns its elements on the heap, row-major, aligned for any vector register.
 #pragma once
 
-#include <zeroi2v/tensor/aligned_buffer.hpp>
+#include <zeroi2v/core/assert.hpp>
 #include <zeroi2v/core/checked.hpp>
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/tensor/aligned_buffer.hpp>
 #include <zeroi2v/tensor/extents.hpp>
 #include <zeroi2v/tensor/tensor_view.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
-#include <initializer_list>
+#include <span>
 #include <type_traits>
+#include <utility>
 
 namespace zeroi2v {
 
 /// Elements of type T on the heap, row-major, aligned to 64 bytes. Value semantics: copies are deep.
 ///
 /// Shapes  Extents: static and dynamic sizes mixed.   Numerics  elements start at zero (`T{}`).
-/// Errors  no memory -> resource_error out_of_memory; a size that overflows -> model_error bad_config.
+/// Errors  no memory -> resource_error out_of_memory; a size that overflows -> model_error bad_config; another size
+///         where the type has one -> ZEROI2V_REQUIRE. A tensor that was moved from has no elements.
 /// Test    tests/unit/tensor/tensor.cpp
 template <class T, extents_type Extents>
 class tensor {
@@ -32,12 +37,13 @@ public:
 
     template <std::convertible_to<std::size_t>... Values>
         requires(sizeof...(Values) == Extents::rank() && sizeof...(Values) > 0)
-    explicit tensor(Values... values) : tensor{Extents{values...}} {}
+    explicit tensor(Values... values) : tensor{checked(values...)} {}
 
-    tensor(tensor const& other) : extents_{other.extents_}, buffer_{bytes(other.extents_)} {
+    tensor(tensor const& other) : extents_{other.extents_}, buffer_{other.buffer_.size()} {
         std::copy_n(other.data(), other.size(), data());
     }
-    tensor(tensor&& other) noexcept : extents_{std::exchange(other.extents_, Extents{})}, buffer_{std::move(other.buffer_)} {}
+    tensor(tensor&& other) noexcept
+        : extents_{std::exchange(other.extents_, Extents{})}, buffer_{std::move(other.buffer_)} {}
     tensor& operator=(tensor other) noexcept {
         extents_ = other.extents_;
         buffer_ = std::move(other.buffer_);
@@ -69,6 +75,18 @@ public:
     [[nodiscard]] T const& operator()(Indices... indices) const noexcept { return view()(indices...); }
 
 private:
+    template <class... Values>
+    [[nodiscard]] static Extents checked(Values... values) {
+        std::size_t r = 0;
+        auto const agrees = [&r](std::size_t given) {
+            std::size_t const stated = Extents::static_extent(r++);
+            return stated == dynamic || stated == given;
+        };
+        bool const agree = (agrees(static_cast<std::size_t>(values)) && ...);
+        ZEROI2V_REQUIRE(agree, "zeroi2v::tensor: a static size must be given as the type has it");
+        return Extents{values...};
+    }
+
     [[nodiscard]] static std::size_t bytes(Extents const& sizes) {
         auto const all = sizes.to_array();
         auto const count = checked_product(std::span<std::size_t const>{all});

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <zeroi2v/core/assert.hpp>
+#include <zeroi2v/core/config.hpp>
 #include <zeroi2v/tensor/extents.hpp>
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 
 namespace zeroi2v {
 
@@ -45,7 +48,8 @@ public:
     using layout_t = Layout;
 
     constexpr tensor_view() noexcept = default;
-    constexpr tensor_view(T* data, Extents sizes, Layout layout = {}) noexcept : data_{data}, extents_{sizes}, layout_{layout} {}
+    constexpr tensor_view(T* data, Extents sizes, Layout layout = {}) noexcept
+        : data_{data}, extents_{sizes}, layout_{layout} {}
 
     /// Sizes given one by one, all dimensions dynamic by deduction: `tensor_view v{pointer, T, N, C}`.
     template <std::convertible_to<std::size_t>... Values>
@@ -57,7 +61,7 @@ public:
         requires(std::is_convertible_v<Other (*)[], T (*)[]> && OtherExtents::rank() == Extents::rank()
                  && !std::is_same_v<tensor_view, tensor_view<Other, OtherExtents, Layout>>
                  && (std::is_same_v<OtherExtents, Extents> || Extents::rank_dynamic() == Extents::rank()))
-    constexpr tensor_view(tensor_view<Other, OtherExtents, Layout> const& other) noexcept // NOLINT: a view converts as a pointer does
+    constexpr tensor_view(tensor_view<Other, OtherExtents, Layout> const& other) noexcept // NOLINT: as pointers do
         : data_{other.data()}, extents_{forget(other.extents())}, layout_{other.layout()} {}
 
     [[nodiscard]] static constexpr std::size_t rank() noexcept { return Extents::rank(); }
@@ -83,13 +87,18 @@ public:
     }
 
     [[nodiscard]] constexpr T* begin() const noexcept requires std::is_same_v<Layout, row_major> { return data_; }
-    [[nodiscard]] constexpr T* end() const noexcept requires std::is_same_v<Layout, row_major> { return data_ + size(); }
+    [[nodiscard]] constexpr T* end() const noexcept requires std::is_same_v<Layout, row_major> {
+        return data_ + size();
+    }
 
 private:
     template <class OtherExtents>
     [[nodiscard]] static constexpr Extents forget(OtherExtents const& e) noexcept {
         if constexpr (std::is_same_v<OtherExtents, Extents>) return e;
-        else return [&]<std::size_t... I>(std::index_sequence<I...>) { return Extents{e.extent(I)...}; }(std::make_index_sequence<Extents::rank()>{});
+        else
+            return [&]<std::size_t... I>(std::index_sequence<I...>) {
+                return Extents{e.extent(I)...};
+            }(std::make_index_sequence<Extents::rank()>{});
     }
 
     T* data_{};

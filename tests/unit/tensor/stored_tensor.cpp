@@ -75,3 +75,16 @@ TEST_CASE("a shape whose bytes overflow is an error") {
     CHECK_THROWS_AS((stored_tensor{dtype::u8, {huge, huge}}), model_error);
     CHECK(stored_tensor{dtype::f64, {huge, 0, huge}}.empty());
 }
+
+TEST_CASE("a clone is what its original is, with no element more") {
+    CHECK(stored_tensor{}.clone().empty());
+    stored_tensor a{dtype::f32, {3, 3}};
+    auto const b = std::move(a);
+    CHECK(b.sizes() == shape{3, 3});
+    CHECK(a.sizes() == shape{}); // NOLINT: the state after a move is part of the contract
+    CHECK(a.clone().empty());    // NOLINT
+    stored_tensor c{dtype::u8, {2}};
+    c = stored_tensor{dtype::f64, {5}};
+    CHECK(c.type() == dtype::f64);
+    CHECK(c.count() == 5);
+}

@@ -71,3 +71,18 @@ TEST_CASE("a failed assignment leaves the object as it was") {
     CHECK(t.size() == 3);
     CHECK(t(2) == 'x');
 }
+
+TEST_CASE("a copy of a tensor that was moved from has no elements either, static sizes or not") {
+    tensor<float, extents<3, 4>> a;
+    auto const b = std::move(a);
+    CHECK(b.size() == 12);
+    auto const copy = a; // NOLINT: the state after a move is part of the contract
+    CHECK(copy.empty());
+}
+
+TEST_CASE("a size that contradicts the type is an error") {
+    using mixed = tensor<float, extents<3, dynamic, 4>>;
+    CHECK(mixed{3, 7, 4}.size() == 84);
+    CHECK_THROWS_AS((mixed{2, 7, 4}), precondition_error);
+    CHECK_THROWS_AS((mixed{3, 7, 5}), precondition_error);
+}
