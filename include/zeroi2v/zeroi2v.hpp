@@ -30,6 +30,7 @@
 #include <zeroi2v/nn/merge_report.hpp>
 #include <zeroi2v/nn/merge_static.hpp>
 #include <zeroi2v/nn/packed_vit_block.hpp>
+#include <zeroi2v/nn/stdha_attention.hpp>
 #include <zeroi2v/nn/vit_block.hpp>
 #include <zeroi2v/ops/attention.hpp>
 #include <zeroi2v/ops/default_kernels.hpp>

@@ -30,10 +30,10 @@ struct json_fault {
 
 /// `line L, column C` of a byte, both from 1; columns count bytes.
 [[nodiscard]] inline std::string line_and_column(std::string_view text, std::size_t position) {
-    auto const before = text.substr(0, std::min(position, text.size()));
-    auto const line = std::count(before.begin(), before.end(), '\n') + 1;
-    auto const last = before.rfind('\n');
-    auto const column = last == std::string_view::npos ? before.size() + 1 : before.size() - last;
+    auto const leading = text.substr(0, std::min(position, text.size()));
+    auto const line = std::count(leading.begin(), leading.end(), '\n') + 1;
+    auto const last = leading.rfind('\n');
+    auto const column = last == std::string_view::npos ? leading.size() + 1 : leading.size() - last;
     return "line " + std::to_string(line) + ", column " + std::to_string(column);
 }
 

@@ -15,15 +15,15 @@ namespace zeroi2v {
 /// The fewest insertions, deletions, replacements and swaps of neighbours that make `b` of `a`.
 /// Cost  O(|a| |b|) time, O(|b|) memory.    Test  tests/unit/io/nearest_name.cpp
 [[nodiscard]] inline std::size_t edit_distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> before(b.size() + 1), previous(b.size() + 1), current(b.size() + 1);
+    std::vector<std::size_t> older(b.size() + 1), previous(b.size() + 1), current(b.size() + 1);
     std::iota(previous.begin(), previous.end(), std::size_t{0});
     for (std::size_t i = 0; i < a.size(); ++i) {
         current[0] = i + 1;
         for (std::size_t j = 0; j < b.size(); ++j) {
             current[j + 1] = std::min({previous[j + 1] + 1, current[j] + 1, previous[j] + (a[i] == b[j] ? 0U : 1U)});
-            if (i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j]) current[j + 1] = std::min(current[j + 1], before[j - 1] + 1);
+            if (i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j]) current[j + 1] = std::min(current[j + 1], older[j - 1] + 1);
         }
-        std::swap(before, previous);
+        std::swap(older, previous);
         std::swap(previous, current);
     }
     return previous[b.size()];

@@ -92,11 +92,11 @@ inline void check_safetensors_layout(safetensors_header const& header, std::uint
     for (std::size_t i = 0; i < tensors.size(); ++i) {
         auto const [begin, end] = ranges[i];
         if (begin != reached) {
-            auto const before = i == 0 ? std::string{"the data begin at 0"}
+            auto const neighbour = i == 0 ? std::string{"the data begin at 0"}
                                        : "tensor " + quoted_name(tensors[i - 1].name) + " ends at " + std::to_string(reached);
             auto const which = begin > reached ? byte_range(reached, begin) + " belong to no tensor"
                                                : byte_range(begin, std::min(end, reached)) + " belong to both";
-            fail_tensor(i, error_code::bad_offsets, "begins at " + std::to_string(begin) + ", but " + before + ": bytes " + which);
+            fail_tensor(i, error_code::bad_offsets, "begins at " + std::to_string(begin) + ", but " + neighbour + ": bytes " + which);
         }
         reached = end;
     }

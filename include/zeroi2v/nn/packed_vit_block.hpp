@@ -233,8 +233,8 @@ private:
     void run(packed_matrix const& matrix, float const* a, std::size_t lda, float* c, std::size_t ldc, std::size_t rows, activation act,
              float const* residual, std::size_t ld_residual, block_scratch const& scratch) const noexcept {
         serial_executor here;
-        epilogue const after{act, residual == nullptr ? matrix_view<float const>{} : matrix_view<float const>{residual, rows, matrix.outputs(), ld_residual}};
-        matmul(*kernels_, here, {a, rows, matrix.inputs(), lda}, matrix, after, {c, rows, matrix.outputs(), ldc}, scratch.matmul);
+        epilogue const fused{act, residual == nullptr ? matrix_view<float const>{} : matrix_view<float const>{residual, rows, matrix.outputs(), ld_residual}};
+        matmul(*kernels_, here, {a, rows, matrix.inputs(), lda}, matrix, fused, {c, rows, matrix.outputs(), ldc}, scratch.matmul);
     }
 
     /// to = A(from) for `rows` rows of C contiguous values; to may be from.

@@ -91,18 +91,18 @@ struct matmul_call {
 /// Cost      2 M N K flops, no allocation. `scratch`: matmul_scratch_bytes(weights, M) bytes, aligned to 64.
 /// Test      tests/unit/ops/matmul.cpp
 inline void matmul(kernel_table const& kernels, executor& workers, matrix_view<float const> a, packed_matrix const& weights,
-                   epilogue const& after, matrix_view<float> c, std::span<std::byte> scratch = {}) {
+                   epilogue const& fused, matrix_view<float> c, std::span<std::byte> scratch = {}) {
     ZEROI2V_REQUIRE(!weights.empty() && weights.level() == kernels.level, "zeroi2v::matmul: weights must be packed for these kernels");
     ZEROI2V_REQUIRE(a.columns == weights.inputs(), "zeroi2v::matmul: a must have as many columns as the weights have inputs");
     ZEROI2V_REQUIRE(c.same_shape(a.rows, weights.outputs()), "zeroi2v::matmul: c must be rows of a by outputs of the weights");
-    ZEROI2V_REQUIRE(after.residual.data == nullptr || after.residual.same_shape(c.rows, c.columns),
+    ZEROI2V_REQUIRE(fused.residual.data == nullptr || fused.residual.same_shape(c.rows, c.columns),
                     "zeroi2v::matmul: residual must have the shape of c");
     ZEROI2V_REQUIRE(scratch.size() >= matmul_scratch_bytes(weights, a.rows), "zeroi2v::matmul: scratch is too small");
     ZEROI2V_REQUIRE(reinterpret_cast<std::uintptr_t>(scratch.data()) % 64 == 0, "zeroi2v::matmul: scratch must be aligned to 64");
     if (c.empty()) return;
 
     matmul_kernel const& kernel = weights.kernel();
-    detail::matmul_call const call{a, weights, after, c, scratch.data()};
+    detail::matmul_call const call{a, weights, fused, c, scratch.data()};
     bool const prepares = kernel.prepare_rows != nullptr;
     auto const parts = static_cast<std::size_t>(workers.concurrency());
     std::size_t const row_tiles = (a.rows + kernel.row_tile - 1) / kernel.row_tile;
@@ -124,11 +124,11 @@ inline void matmul(kernel_table const& kernels, executor& workers, matrix_view<f
 
 /// The same with the kernels of the compiler's flags, on the calling thread; allocates scratch where it is needed.
 template <class Arch = default_arch>
-void matmul(matrix_view<float const> a, packed_matrix const& weights, epilogue const& after, matrix_view<float> c) {
+void matmul(matrix_view<float const> a, packed_matrix const& weights, epilogue const& fused, matrix_view<float> c) {
     serial_executor workers;
     ZEROI2V_REQUIRE(!weights.empty(), "zeroi2v::matmul: weights must be packed");
     aligned_buffer scratch{matmul_scratch_bytes(weights, a.rows)};
-    matmul(default_kernels<Arch>(), workers, a, weights, after, c, {scratch.data(), scratch.size()});
+    matmul(default_kernels<Arch>(), workers, a, weights, fused, c, {scratch.data(), scratch.size()});
 }
 
 } // namespace zeroi2v

@@ -89,10 +89,10 @@ void* operator new(std::size_t size, std::align_val_t alignment, std::nothrow_t 
     auto const align = static_cast<std::size_t>(alignment);
     return std::aligned_alloc(align, (size + align - 1) / align * align);
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
 TEST_CASE("vit_engine: every adapter layout and map against plain double loops") {
     for (adapter_layout const& layout : layouts)
