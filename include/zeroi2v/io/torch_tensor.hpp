@@ -114,8 +114,9 @@ public:
     torch_tensor_reader(pickle_graph const& graph, std::string_view where, std::uint64_t file_size)
         : graph_{graph}, where_{where}, file_size_{file_size} {}
 
-    /// Errors  checkpoint_error bad_tensor where the description is unsound. Where it is of a kind that nothing here can
-    ///         represent (complex, quantised, sparse, conjugated): no tensor, and `obstacle` says why.
+    /// The tensor; none, and `obstacle` says why, where it is of a kind that nothing here can represent (complex,
+    /// quantised, sparse, conjugated).
+    /// Errors  checkpoint_error bad_tensor where the description is unsound.
     [[nodiscard]] std::optional<torch_tensor> read(std::string_view name, torch_rebuild const& rebuild,
                                                    std::string& obstacle) const {
         bool const v3 = rebuild.function == "_rebuild_tensor_v3";
