@@ -2,7 +2,7 @@
 #pragma once
 
 /// Inlined in every build, Debug too: what a per-ISA translation unit calls must never become a weak symbol.
-#define ZEROI2V_ALWAYS_INLINE [[gnu::always_inline]] inline
+#define ZEROI2V_ALWAYS_INLINE inline __attribute__((always_inline))
 
 /// Pointers that alias no other pointer of the same function.
 #define ZEROI2V_RESTRICT __restrict__

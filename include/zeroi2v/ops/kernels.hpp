@@ -2,6 +2,85 @@
 #pragma once
 
 #include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/ops/kernels/attention.hpp>
+#include <zeroi2v/ops/kernels/elementwise.hpp>
+#include <zeroi2v/ops/kernels/matmul.hpp>
+#include <zeroi2v/ops/kernels/rows.hpp>
+#include <zeroi2v/ops/kernels/tuning.hpp>
+#include <zeroi2v/simd/arch.hpp>
+#include <zeroi2v/simd/dot.hpp>
+#include <zeroi2v/simd/pack.hpp>
+
+#include <cstddef>
 
 namespace zeroi2v {
+
+namespace detail {
+
+/// The products that an instruction set has for weights of two bytes and of one.
+template <class Arch> struct products {
+    using bf16 = bf16_product<Arch>;
+    using i8 = s16_product<Arch>;
+};
+#if defined(__AVX512VNNI__) && XSIMD_WITH_AVX512BW
+template <> struct products<arch::avx512vnni> {
+    using bf16 = bf16_product<arch::avx512vnni>;
+    using i8 = vnni_product<arch::avx512vnni>;
+};
+#endif
+#if defined(__AVX512VNNI__) && defined(__AVX512BF16__) && XSIMD_WITH_AVX512BW
+template <> struct products<arch::avx512bf16> {
+    using bf16 = bf16_dot_product<arch::avx512bf16>;
+    using i8 = vnni_product<arch::avx512bf16>;
+};
+#endif
+
+/// 12 independent chains of FMAs on registers: what the processor can do at most.
+template <class Arch>
+std::size_t fma_loop(std::size_t iterations) noexcept {
+    using floats = pack<float, Arch>;
+    constexpr std::size_t chains = 12;
+    floats chain[chains];
+    ZEROI2V_UNROLL
+    for (std::size_t i = 0; i < chains; ++i) chain[i] = floats::broadcast(static_cast<float>(i));
+    floats const factor = floats::broadcast(0.5F);
+    floats const addend = floats::broadcast(0.25F);
+    for (std::size_t n = 0; n < iterations; ++n) {
+        ZEROI2V_UNROLL
+        for (std::size_t i = 0; i < chains; ++i) chain[i] = barrier(fma(chain[i], factor, addend));
+    }
+    floats sum = floats::zero();
+    ZEROI2V_UNROLL
+    for (std::size_t i = 0; i < chains; ++i) sum = sum + chain[i];
+    [[maybe_unused]] float volatile const seen = reduce_add(sum); // or the loop would be dropped
+    return iterations * chains * floats::size * 2;
+}
+
+template <class Arch>
+[[nodiscard]] consteval kernel_table make_kernel_table() {
+    constexpr std::size_t rows = tuning<pack<float, Arch>::size>::rows;
+    constexpr std::size_t vectors = tuning<pack<float, Arch>::size>::vectors;
+    return {.level = Arch::level,
+            .f32 = matmul_kernel_of<f32_product<Arch>, rows, vectors>(),
+            .bf16 = matmul_kernel_of<typename products<Arch>::bf16, rows, vectors>(),
+            .i8 = matmul_kernel_of<typename products<Arch>::i8, rows, vectors>(),
+            .layer_norm = &layer_norm<Arch>,
+            .softmax = &softmax<Arch>,
+            .quick_gelu = &quick_gelu_array<Arch>,
+            .exp = &exp_array<Arch>,
+            .attention = &attention<Arch>,
+            .attention_scratch = &attention_scratch<Arch>,
+            .fma_loop = &fma_loop<Arch>};
+}
+
+template <class Arch>
+inline constexpr kernel_table table_of = make_kernel_table<Arch>();
+
+} // namespace detail
+
+template <class Arch>
+kernel_table const& kernels_of() noexcept {
+    return detail::table_of<Arch>;
+}
+
 } // namespace zeroi2v

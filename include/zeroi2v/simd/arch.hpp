@@ -5,7 +5,17 @@
 #include <zeroi2v/simd/isa.hpp>
 
 #include <string_view>
+
+// g++ 12's own AVX-512 header leaves registers undefined on purpose, and then warns of it.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <xsimd/xsimd.hpp>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 namespace zeroi2v::arch {
 
@@ -22,22 +32,33 @@ struct avx512bf16 : xsimd::avx512bw { static constexpr isa level = isa::avx512bf
 
 } // namespace zeroi2v::arch
 
-// xsimd finds a register type by the tag itself, so each tag has its own.
+// xsimd finds a register type by the tag itself, so each tag has its own; like the base's, but no symbol of it is the base's.
 namespace xsimd::types {
+#define ZEROI2V_REGISTERS(Tag, Base)                                              \
+    template <class T>                                                            \
+    struct simd_register<T, zeroi2v::arch::Tag> {                                 \
+        using register_type = typename simd_register<T, Base>::register_type;     \
+        register_type data;                                                       \
+        operator register_type() const noexcept { return data; }                  \
+    };                                                                            \
+    template <class T>                                                            \
+    struct has_simd_register<T, zeroi2v::arch::Tag> : has_simd_register<T, Base> {}; \
+    template <class T>                                                            \
+    struct get_bool_simd_register<T, zeroi2v::arch::Tag> {                        \
+        using type = typename get_bool_simd_register<T, Base>::type;              \
+    }
 #if XSIMD_WITH_SSE2
-XSIMD_DECLARE_SIMD_REGISTER(float, zeroi2v::arch::sse2, __m128);
+ZEROI2V_REGISTERS(sse2, xsimd::sse2);
 #endif
 #if XSIMD_WITH_FMA3_AVX2
-XSIMD_DECLARE_SIMD_REGISTER(float, zeroi2v::arch::avx2, __m256);
+ZEROI2V_REGISTERS(avx2, xsimd::fma3<xsimd::avx2>);
 #endif
 #if XSIMD_WITH_AVX512BW
-XSIMD_DECLARE_SIMD_REGISTER(float, zeroi2v::arch::avx512, __m512);
-XSIMD_DECLARE_SIMD_REGISTER(float, zeroi2v::arch::avx512vnni, __m512);
-XSIMD_DECLARE_SIMD_REGISTER(float, zeroi2v::arch::avx512bf16, __m512);
-template <class T> struct get_bool_simd_register<T, zeroi2v::arch::avx512> : get_bool_simd_register<T, avx512bw> {};
-template <class T> struct get_bool_simd_register<T, zeroi2v::arch::avx512vnni> : get_bool_simd_register<T, avx512bw> {};
-template <class T> struct get_bool_simd_register<T, zeroi2v::arch::avx512bf16> : get_bool_simd_register<T, avx512bw> {};
+ZEROI2V_REGISTERS(avx512, xsimd::avx512bw);
+ZEROI2V_REGISTERS(avx512vnni, xsimd::avx512bw);
+ZEROI2V_REGISTERS(avx512bf16, xsimd::avx512bw);
 #endif
+#undef ZEROI2V_REGISTERS
 } // namespace xsimd::types
 
 namespace zeroi2v {

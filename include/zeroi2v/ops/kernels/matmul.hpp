@@ -1,0 +1,187 @@
+// The matmul kernels: row blocks, panels, register tiles, and the epilogue in registers.
+#pragma once
+
+#include <zeroi2v/core/config.hpp>
+#include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/ops/kernels/tile.hpp>
+#include <zeroi2v/ops/kernels/tuning.hpp>
+#include <zeroi2v/simd/dot.hpp>
+#include <zeroi2v/simd/math.hpp>
+#include <zeroi2v/simd/pack.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+namespace zeroi2v::detail {
+
+template <class Product>
+inline constexpr bool integer_sums = std::is_same_v<typename Product::sum, pack<std::int32_t, typename Product::arch>>;
+
+/// act(sums + bias) + residual for Vectors vectors of one row, from `channel` on, of which `left` channels exist.
+template <class Product, std::size_t Vectors>
+ZEROI2V_ALWAYS_INLINE void finish_row(matmul_args const& args, std::size_t row, std::size_t channel, std::size_t left,
+                                      typename Product::sum const* sums) noexcept {
+    using floats = pack<float, typename Product::arch>;
+    using ints = pack<std::int32_t, typename Product::arch>;
+    ZEROI2V_UNROLL
+    for (std::size_t v = 0; v < Vectors; ++v) {
+        std::size_t const at = channel + v * floats::size;
+        std::size_t const here = left - v * floats::size;
+        bool const whole = here >= floats::size;
+        auto const read = [here, whole](float const* from) {
+            return whole ? floats::load(from) : floats::load_partial(from, here);
+        };
+        floats value;
+        if constexpr (integer_sums<Product>) {
+            ints sum = sums[v];
+            if constexpr (Product::offset_bits != 0)
+                sum = sum - (ints::load_partial(args.sums + at, whole ? floats::size : here) << Product::offset_bits);
+            floats const scale = read(args.scales + at) * floats::broadcast(args.row_scales[row]);
+            value = args.bias == nullptr ? sum.to_float() * scale : fma(sum.to_float(), scale, read(args.bias + at));
+        } else {
+            value = args.bias == nullptr ? sums[v] : sums[v] + read(args.bias + at);
+        }
+        if (args.act == activation::quick_gelu) value = quick_gelu(value);
+        if (args.residual != nullptr) value = value + read(args.residual + row * args.ld_residual + at);
+        float* const to = args.c + row * args.ldc + at;
+        if (whole) value.store(to);
+        else value.store_partial(to, here);
+    }
+}
+
+/// Rows [row, row + Rows) times the first Vectors vectors of a panel.
+template <class Product, std::size_t Rows, std::size_t Vectors>
+ZEROI2V_ALWAYS_INLINE void matmul_tile(matmul_args const& args, std::size_t row, std::size_t channel,
+                                       typename Product::weight const* panel, std::size_t panel_width) noexcept {
+    auto const* const a = static_cast<typename Product::activation const*>(args.a) + row * args.lda;
+    tile_sums<typename Product::sum, Rows, Vectors> sums;
+    tile_product<Product, Rows, Vectors>(a, args.lda, panel, panel_width, args.k, sums);
+    ZEROI2V_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r)
+        finish_row<Product, Vectors>(args, row + r, channel, args.n - channel, sums.at[r]);
+}
+
+/// Rows [row, last) times the first Vectors vectors of a panel: whole tiles, then halves down to single rows.
+template <class Product, std::size_t Rows, std::size_t Vectors>
+inline void matmul_panel(matmul_args const& args, std::size_t row, std::size_t last, std::size_t channel,
+                         typename Product::weight const* panel, std::size_t panel_width) noexcept {
+    for (; row + Rows <= last; row += Rows) matmul_tile<Product, Rows, Vectors>(args, row, channel, panel, panel_width);
+    if constexpr (Rows > 1)
+        if (row < last)
+            matmul_panel<Product, (Rows > 4 ? 4 : Rows / 2), Vectors>(args, row, last, channel, panel, panel_width);
+}
+
+/// Chooses the number of vectors that hold the panel's channels.
+template <class Product, std::size_t Rows, std::size_t Vectors>
+inline void matmul_panel_of(std::size_t vectors, matmul_args const& args, std::size_t row, std::size_t last,
+                            std::size_t channel, typename Product::weight const* panel, std::size_t panel_width) noexcept {
+    if constexpr (Vectors > 1)
+        if (vectors < Vectors) {
+            matmul_panel_of<Product, Rows, Vectors - 1>(vectors, args, row, last, channel, panel, panel_width);
+            return;
+        }
+    matmul_panel<Product, Rows, Vectors>(args, row, last, channel, panel, panel_width);
+}
+
+/// The kernel: row blocks outermost, then panels, then row tiles. A block's rows stay in the cache while all panels pass;
+/// a panel stays nearer while all tiles of the block pass.
+template <class Product, std::size_t Rows, std::size_t Vectors>
+void matmul(matmul_args const& args) noexcept {
+    using sum = typename Product::sum;
+    constexpr std::size_t width = Vectors * sum::size;
+    constexpr std::size_t block = tuning<sum::size>::row_block / Rows * Rows;
+    std::size_t const padded_k = (args.k + Product::group - 1) / Product::group * Product::group;
+    for (std::size_t row = 0; row < args.m; row += block) {
+        std::size_t const last = args.m - row < block ? args.m : row + block;
+        auto const* panel = static_cast<typename Product::weight const*>(args.panels);
+        for (std::size_t channel = 0; channel < args.n; channel += width, panel += width * padded_k) {
+            std::size_t const left = args.n - channel;
+            std::size_t const vectors = left < width ? (left + sum::size - 1) / sum::size : Vectors;
+            matmul_panel_of<Product, Rows, Vectors>(vectors, args, row, last, channel, panel, width);
+        }
+    }
+}
+
+/// Rows to 8 bits: x = scale * q + error, |q| <= 127, scale = max |x| / 127, nearest, ties to even. Stored with 2^offset_bits
+/// added. A row with a NaN or an infinity gets the scale NaN.
+template <class Product>
+void quantize_rows(prepare_rows_args const& args) noexcept {
+    using floats = pack<float, typename Product::arch>;
+    using ints = pack<std::int32_t, typename Product::arch>;
+    using stored = typename Product::activation;
+    constexpr std::int32_t offset = Product::offset_bits == 0 ? 0 : 1 << Product::offset_bits;
+    std::size_t const padded_k = (args.k + Product::group - 1) / Product::group * Product::group;
+    std::size_t const per_line = 64 / sizeof(stored);
+    std::size_t const stride = (padded_k + per_line - 1) / per_line * per_line;
+    for (std::size_t row = 0; row < args.rows; ++row) {
+        float const* const x = args.a + row * args.lda;
+        stored* const q = static_cast<stored*>(args.prepared) + row * stride;
+        floats largest = floats::zero();
+        floats poison = floats::zero(); // 0 * x: a NaN where x is not finite
+        std::size_t k = 0;
+        for (; k + floats::size <= args.k; k += floats::size) {
+            floats const value = floats::load(x + k);
+            largest = max(largest, abs(value));
+            poison = fma(value, floats::zero(), poison);
+        }
+        if (k < args.k) {
+            floats const value = floats::load_partial(x + k, args.k - k);
+            largest = max(largest, abs(value));
+            poison = fma(value, floats::zero(), poison);
+        }
+        float const top = reduce_max(largest);
+        args.row_scales[row] = top / 127.0F + reduce_add(poison);
+        floats const per_step = floats::broadcast(top > 0.0F ? 127.0F / top : 0.0F);
+        alignas(64) std::int32_t lane[floats::size];
+        for (k = 0; k < args.k; k += floats::size) {
+            std::size_t const here = args.k - k < floats::size ? args.k - k : floats::size;
+            floats const value = floats::load_partial(x + k, here) * per_step;
+            ints::nearest(min(floats::broadcast(127.0F), max(floats::broadcast(-127.0F), value))).store(lane);
+            for (std::size_t i = 0; i < here; ++i) q[k + i] = static_cast<stored>(lane[i] + offset);
+        }
+        for (k = args.k; k < stride; ++k) q[k] = static_cast<stored>(offset);
+    }
+}
+
+/// Rows rounded to bf16, nearest even.
+template <class Product>
+void round_rows(prepare_rows_args const& args) noexcept {
+    std::size_t const stride = (args.k + 31) / 32 * 32;
+    for (std::size_t row = 0; row < args.rows; ++row) {
+        float const* const x = args.a + row * args.lda;
+        std::uint16_t* const to = static_cast<std::uint16_t*>(args.prepared) + row * stride;
+        for (std::size_t k = 0; k < args.k; ++k) {
+            std::uint32_t word;
+            std::memcpy(&word, x + k, sizeof word);
+            bool const nan = (word & 0x7fffffffU) > 0x7f800000U;
+            std::uint32_t const rounded = nan ? word | 0x400000U : word + 0x7fffU + ((word >> 16) & 1U);
+            to[k] = static_cast<std::uint16_t>(rounded >> 16);
+        }
+        for (std::size_t k = args.k; k < stride; ++k) to[k] = 0;
+        args.row_scales[row] = 1.0F;
+    }
+}
+
+template <class Product, std::size_t Rows, std::size_t Vectors>
+[[nodiscard]] consteval matmul_kernel matmul_kernel_of() {
+    matmul_kernel kernel{};
+    kernel.run = &matmul<Product, Rows, Vectors>;
+    kernel.row_tile = Rows;
+    kernel.panel_width = Vectors * Product::sum::size;
+    kernel.group = Product::group;
+    kernel.weight_bytes = sizeof(typename Product::weight);
+    kernel.max_k = ~std::size_t{0};
+    if constexpr (integer_sums<Product>) {
+        kernel.prepare_rows = &quantize_rows<Product>;
+        kernel.max_k = Product::max_k;
+        kernel.weight_sums = Product::offset_bits != 0;
+    } else if constexpr (Product::padded) {
+        kernel.prepare_rows = &round_rows<Product>;
+    }
+    if (kernel.prepare_rows != nullptr) kernel.activation_bytes = sizeof(typename Product::activation);
+    return kernel;
+}
+
+} // namespace zeroi2v::detail

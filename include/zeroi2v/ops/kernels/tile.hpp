@@ -1,0 +1,92 @@
+// The register tile: a few rows times a few vectors of channels, accumulated over all of k in registers.
+#pragma once
+
+#include <zeroi2v/core/config.hpp>
+#include <zeroi2v/ops/kernels/tuning.hpp>
+#include <zeroi2v/simd/pack.hpp>
+
+#include <cstddef>
+#include <type_traits>
+
+namespace zeroi2v::detail {
+
+template <class Sum, std::size_t Rows, std::size_t Vectors>
+struct tile_sums {
+    Sum at[Rows][Vectors];
+};
+
+/// Adds the products of `groups` groups, all their steps or `last_steps` of one group.
+template <class Product, std::size_t Rows, std::size_t Vectors, std::size_t Steps>
+ZEROI2V_ALWAYS_INLINE void accumulate(typename Product::activation const* a, std::size_t lda,
+                                      typename Product::weight const* panel, std::size_t panel_stride, std::size_t groups,
+                                      tile_sums<typename Product::sum, Rows, Vectors>& sums) noexcept {
+    using sum = typename Product::sum;
+    constexpr std::size_t vector_elements = sum::size * Product::group;
+    sum local[Rows][Vectors];
+    ZEROI2V_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r)
+        ZEROI2V_UNROLL
+        for (std::size_t v = 0; v < Vectors; ++v) local[r][v] = sums.at[r][v];
+    for (; groups > 0; --groups) {
+        ZEROI2V_UNROLL
+        for (std::size_t step = 0; step < Steps; ++step) {
+            std::remove_const_t<decltype(Product::weights(panel, step))> w[Vectors];
+            ZEROI2V_UNROLL
+            for (std::size_t v = 0; v < Vectors; ++v) w[v] = Product::weights(panel + v * vector_elements, step);
+            ZEROI2V_UNROLL
+            for (std::size_t r = 0; r < Rows; ++r) {
+                auto const x = Product::broadcast(a + r * lda, step);
+                ZEROI2V_UNROLL
+                for (std::size_t v = 0; v < Vectors; ++v) local[r][v] = Product::multiply_add(w[v], x, local[r][v]);
+            }
+        }
+        a += Product::group;
+        panel += panel_stride;
+    }
+    ZEROI2V_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r)
+        ZEROI2V_UNROLL
+        for (std::size_t v = 0; v < Vectors; ++v) sums.at[r][v] = local[r][v];
+}
+
+/// sums = A W^T for Rows rows and the first Vectors vectors of a panel.
+///
+/// Float sums are taken in blocks of k_block products, each block from zero in order of k, the blocks added in order; so
+/// every element has the same bits whatever tile it falls into. Integer sums are exact.
+template <class Product, std::size_t Rows, std::size_t Vectors>
+ZEROI2V_ALWAYS_INLINE void tile_product(typename Product::activation const* a, std::size_t lda,
+                                        typename Product::weight const* panel, std::size_t panel_width, std::size_t k,
+                                        tile_sums<typename Product::sum, Rows, Vectors>& total) noexcept {
+    using sum = typename Product::sum;
+    using block_sums = tile_sums<sum, Rows, Vectors>;
+    constexpr bool in_blocks = std::is_same_v<sum, pack<float, typename Product::arch>>;
+    constexpr std::size_t block = in_blocks ? k_block : ~std::size_t{0} - Product::group + 1;
+    static_assert(k_block % Product::group == 0);
+    std::size_t const panel_stride = panel_width * Product::group;
+    ZEROI2V_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r)
+        ZEROI2V_UNROLL
+        for (std::size_t v = 0; v < Vectors; ++v) total.at[r][v] = sum::zero();
+    while (k > 0) {
+        std::size_t const now = k < block ? k : block;
+        std::size_t const groups = Product::padded ? (now + Product::group - 1) / Product::group : now / Product::group;
+        block_sums part;
+        ZEROI2V_UNROLL
+        for (std::size_t r = 0; r < Rows; ++r)
+            ZEROI2V_UNROLL
+            for (std::size_t v = 0; v < Vectors; ++v) part.at[r][v] = sum::zero();
+        accumulate<Product, Rows, Vectors, Product::steps>(a, lda, panel, panel_stride, groups, part);
+        if constexpr (!Product::padded && Product::group == 2)
+            if (now % 2 != 0)
+                accumulate<Product, Rows, Vectors, 1>(a + now - 1, lda, panel + groups * panel_stride, panel_stride, 1, part);
+        ZEROI2V_UNROLL
+        for (std::size_t r = 0; r < Rows; ++r)
+            ZEROI2V_UNROLL
+            for (std::size_t v = 0; v < Vectors; ++v) total.at[r][v] = total.at[r][v] + part.at[r][v];
+        a += now;
+        panel += groups * panel_stride;
+        k -= now;
+    }
+}
+
+} // namespace zeroi2v::detail
