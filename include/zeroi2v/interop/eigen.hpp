@@ -30,14 +30,16 @@ using as_const_as = std::conditional_t<std::is_const_v<Element>, Matrix const, M
 template <class Array>
 using extents_of = typename std::remove_cvref_t<Array>::extents_t;
 
+// Eigen wants a matrix of one column to be column-major: the elements lie the same way.
+template <class Array>
+inline constexpr auto eigen_order = extents_of<Array>::static_extent(1) == 1 && extents_of<Array>::static_extent(0) != 1
+                                        ? Eigen::ColMajor : Eigen::RowMajor;
+
 template <class Array>
 using eigen_matrix = as_const_as<
     array_element<Array>,
     Eigen::Matrix<std::remove_const_t<array_element<Array>>, eigen_size(extents_of<Array>::static_extent(0)),
-                  eigen_size(extents_of<Array>::static_extent(1)),
-                  // Eigen wants a matrix of one column to be column-major: the elements lie the same way.
-                  extents_of<Array>::static_extent(1) == 1 && extents_of<Array>::static_extent(0) != 1 ? Eigen::ColMajor
-                                                                                                     : Eigen::RowMajor>>;
+                  eigen_size(extents_of<Array>::static_extent(1)), eigen_order<Array>>>;
 template <class Array>
 using eigen_vector = as_const_as<array_element<Array>,
                                  Eigen::Matrix<std::remove_const_t<array_element<Array>>,
@@ -63,7 +65,8 @@ template <matrix_like Array>
     Eigen::Index const row = index(detail::stride_of(array, 0));
     Eigen::Index const column = index(detail::stride_of(array, 1));
     auto const strides = matrix::IsRowMajor ? stride{row, column} : stride{column, row};
-    return Eigen::Map<matrix, Eigen::Unaligned, stride>{array.data(), index(array.extent(0)), index(array.extent(1)), strides};
+    return Eigen::Map<matrix, Eigen::Unaligned, stride>{array.data(), index(array.extent(0)), index(array.extent(1)),
+                                                        strides};
 }
 
 /// A vector as an Eigen::Map (a column) on the same elements.
@@ -83,7 +86,8 @@ template <class Derived>
 [[nodiscard]] auto as_view(Eigen::DenseBase<Derived>& matrix) {
     using element = std::remove_pointer_t<decltype(matrix.derived().data())>;
     auto& derived = matrix.derived();
-    ZEROI2V_REQUIRE(derived.rowStride() >= 0 && derived.colStride() >= 0, "zeroi2v::as_view: strides must not be negative");
+    ZEROI2V_REQUIRE(derived.rowStride() >= 0 && derived.colStride() >= 0,
+                    "zeroi2v::as_view: strides must not be negative");
     auto const size = [](Eigen::Index i) { return static_cast<std::size_t>(i); };
     return tensor_view<element, dims<2>, strided<2>>{
         derived.data(), dims<2>{size(derived.rows()), size(derived.cols())},
@@ -94,7 +98,8 @@ template <class Derived>
 [[nodiscard]] auto as_view(Eigen::DenseBase<Derived> const& matrix) {
     using element = std::remove_pointer_t<decltype(matrix.derived().data())> const;
     auto const& derived = matrix.derived();
-    ZEROI2V_REQUIRE(derived.rowStride() >= 0 && derived.colStride() >= 0, "zeroi2v::as_view: strides must not be negative");
+    ZEROI2V_REQUIRE(derived.rowStride() >= 0 && derived.colStride() >= 0,
+                    "zeroi2v::as_view: strides must not be negative");
     auto const size = [](Eigen::Index i) { return static_cast<std::size_t>(i); };
     return tensor_view<element, dims<2>, strided<2>>{
         derived.data(), dims<2>{size(derived.rows()), size(derived.cols())},

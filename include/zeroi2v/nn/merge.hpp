@@ -310,8 +310,8 @@ template <class Linear, class Adapter>
 /// Shapes    linear (out,in); the adapter's width is in for `before`, out for `after`. Tensors and views of any weight
 ///           type and strides give a dynamic_linear; stored tensors give stored ones.
 /// Numerics  products and sums in double as W + scale (W W2) W1, one rounding to the stored type; an element whose
-///           product with the adapter is zero keeps its bits, so scale 0 or W2 = 0, b2 = 0 gives the linear bit for bit.
-///           The same bits for every executor.
+///           product with the adapter is zero keeps its bits, so scale 0, or W2 = 0 and b2 = 0, gives the linear bit
+///           for bit. The same bits for every executor.
 /// Errors    shapes that do not fit -> model_error bad_shape with all of them; NaN or infinity in an operand, or a
 ///           result beyond its type -> checkpoint_error nonfinite_merge. The operands stay as they are.
 /// Cost      4 out in R flops in double through Eigen, in blocks of 32 lines: memory beyond the result stays small.

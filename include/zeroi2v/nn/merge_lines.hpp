@@ -49,7 +49,7 @@ template <weight_element Result>
 
 template <weight_element Result>
 void compare_merged(double found, double expected, merge_report& report) noexcept {
-    report.max_ulp = std::max(report.max_ulp, std::abs(found - expected) / ulp<Result>(expected));
+    report.max_ulp = worse(report.max_ulp, std::abs(found - expected) / ulp<Result>(expected));
     ++report.compared;
 }
 
@@ -161,7 +161,7 @@ public:
             }
             // The sum itself was rounded too: 2^-52 per term, far below `allowed` unless elements are doubles.
             allowed += size * static_cast<double>(width_ + rank_) * 0x1p-52;
-            if (width_ != 0) report.max_line_error = std::max(report.max_line_error, std::abs(difference) / allowed);
+            if (width_ != 0) report.max_line_error = worse(report.max_line_error, std::abs(difference) / allowed);
         }
     }
 

@@ -1,10 +1,20 @@
 // merge_report: how far the weights that a merge stored are from the product they stand for.
 #pragma once
 
-#include <algorithm>
+#include <zeroi2v/core/rounding.hpp>
+
 #include <cstddef>
+#include <limits>
 
 namespace zeroi2v {
+
+namespace detail {
+// The larger of two measures; one that is not finite is the worst, and stays.
+[[nodiscard]] constexpr double worse(double a, double b) noexcept {
+    if (!is_finite(a) || !is_finite(b)) return std::numeric_limits<double>::infinity();
+    return a < b ? b : a;
+}
+} // namespace detail
 
 /// Measured on the stored elements, read back after the merge.
 ///
@@ -33,8 +43,8 @@ struct merge_report {
         unchanged += other.unchanged;
         share_unchanged = with_delta == 0 ? 0 : static_cast<double>(unchanged) / static_cast<double>(with_delta);
         compared += other.compared;
-        max_ulp = std::max(max_ulp, other.max_ulp);
-        max_line_error = std::max(max_line_error, other.max_line_error);
+        max_ulp = detail::worse(max_ulp, other.max_ulp);
+        max_line_error = detail::worse(max_line_error, other.max_line_error);
         return *this;
     }
 };

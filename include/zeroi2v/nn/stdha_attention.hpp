@@ -32,7 +32,8 @@ template <class A, class B>
     using a = typename std::remove_cvref_t<A>::extents_t;
     using b = typename std::remove_cvref_t<B>::extents_t;
     for (std::size_t r = 0; r < a::rank() && r < b::rank(); ++r)
-        if (a::static_extent(r) != dynamic && b::static_extent(r) != dynamic && a::static_extent(r) != b::static_extent(r))
+        if (a::static_extent(r) != dynamic && b::static_extent(r) != dynamic
+            && a::static_extent(r) != b::static_extent(r))
             return true;
     return false;
 }
@@ -54,13 +55,14 @@ template <class Element, class Array>
         strides[3] = 1;
         for (std::size_t r = 3; r-- > 0;) strides[r] = strides[r + 1] * array.extent(r + 1);
     }
-    ZEROI2V_REQUIRE(strides[3] == 1 || array.extent(3) <= 1, "zeroi2v::stdha_attention: elements of a head must be contiguous");
+    ZEROI2V_REQUIRE(strides[3] == 1 || array.extent(3) <= 1,
+                    "zeroi2v::stdha_attention: elements of a head must be contiguous");
     return {array.data(), strides[0], strides[1], strides[2]};
 }
 
 template <class Map, class Q, class K, class V, class Y>
-void stdha_attention_on(kernel_table const& kernels, executor& workers, Map const& map, Q const& q, K const& k, V const& v,
-                        Y& y) {
+void stdha_attention_on(kernel_table const& kernels, executor& workers, Map const& map, Q const& q, K const& k,
+                        V const& v, Y& y) {
     static_assert(is_rank_4_of_float<Q> && is_rank_4_of_float<K> && is_rank_4_of_float<V> && is_rank_4_of_float<Y>,
                   "zeroi2v::stdha_attention: q, k, v and y must be arrays of float with four dimensions (T,N,H,D)");
     static_assert(!static_sizes_differ<Q, K>() && !static_sizes_differ<Q, V>() && !static_sizes_differ<Q, Y>(),
@@ -77,8 +79,9 @@ void stdha_attention_on(kernel_table const& kernels, executor& workers, Map cons
                                 .head_dim = q.extent(3)};
     std::size_t const floats = attention_scratch_floats(kernels, sizes, workers.concurrency());
     aligned_buffer scratch{floats * sizeof(float)};
+    auto const source = [&map, frames](std::size_t head, std::size_t frame) { return map.source(head, frame, frames); };
     attention(kernels, workers, sizes, rows_of<float const>(q), rows_of<float const>(k), rows_of<float const>(v),
-              rows_of<float>(y), [&map, frames](std::size_t head, std::size_t frame) { return map.source(head, frame, frames); },
+              rows_of<float>(y), source,
               {reinterpret_cast<float*>(scratch.data()), floats});
 }
 

@@ -12,10 +12,10 @@ namespace zeroi2v {
 /// One line per head: its offset, an arrow that says where it looks, and the source of every frame of the clip.
 /// Neighbouring heads with the same offset share a line. `.` marks a frame that reads its own keys and values.
 ///
-///     head    offset  frame 0 1 2 3 4 5 6 7
-///     0       -1 <-         . 0 1 2 3 4 5 6
-///     1       +1 ->         1 2 3 4 5 6 7 .
-///     2..11    0 ==         . . . . . . . .
+///     head   offset  frame 0 1 2 3 4 5 6 7
+///     0       -1 <-        . 0 1 2 3 4 5 6
+///     1       +1 ->        1 2 3 4 5 6 7 .
+///     2..11    0 ==        . . . . . . . .
 ///
 /// Errors  none.    Test  tests/unit/stdha/draw.cpp
 template <std::size_t Heads>
@@ -52,7 +52,8 @@ template <std::size_t Heads>
         int const d = map.offset(h);
         char const* const arrow = d < 0 ? " <-" : d > 0 ? " ->" : " ==";
         picture += left(heads_text(h, last_of(h)), head_width) + "  "
-                   + left(right(offset_text(d), offset_width - 3) + arrow, offset_width) + "       ";
+                   + left(right(offset_text(d), offset_width - 3) + arrow, offset_width);
+        if (frames != 0) picture.append(7, ' ');
         for (std::size_t t = 0; t < frames; ++t) {
             std::size_t const s = map.source(h, t, frames);
             picture += right(s == t ? "." : std::to_string(s), cell);

@@ -70,10 +70,10 @@ public:
     stored_tensor(dtype type, zeroi2v::shape sizes) : type_{type}, shape_{sizes}, buffer_{byte_count(type, sizes)} {}
 
     stored_tensor(stored_tensor&& other) noexcept
-        : type_{other.type_}, shape_{std::exchange(other.shape_, {})}, buffer_{std::move(other.buffer_)} {}
+        : type_{other.type_}, shape_{std::exchange(other.shape_, zeroi2v::shape{0})}, buffer_{std::move(other.buffer_)} {}
     stored_tensor& operator=(stored_tensor&& other) noexcept {
         type_ = other.type_;
-        shape_ = std::exchange(other.shape_, {});
+        shape_ = std::exchange(other.shape_, zeroi2v::shape{0});
         buffer_ = std::move(other.buffer_);
         return *this;
     }
