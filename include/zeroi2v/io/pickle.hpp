@@ -322,7 +322,7 @@ private:
 ///
 /// Errors  checkpoint_error bad_pickle `where: byte N: ...`: an unknown opcode, truncation, bytes after STOP, stack,
 ///         mark or memo underflow, nesting beyond 64, a memo key from 10^6 on, out-of-band buffers, extension codes,
-///         more than 3 bytes of values for each byte of the pickle plus 14 MB.
+///         more than 2 bytes of values for each byte of the pickle plus 10 MB.
 /// Cost    linear in the pickle's length; no recursion here or in the result's destructor.
 /// Source  CPython Lib/pickletools.py (the opcodes' meaning).
 /// Test    tests/unit/io/pickle.cpp, tests/fuzz/fuzz_pickle.cpp

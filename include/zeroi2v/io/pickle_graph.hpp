@@ -56,7 +56,7 @@ private:
 /// The values of one pickle, in a few flat arrays: no value owns another, so cycles and depth do not matter to it.
 ///
 /// Made by read_pickle; the builders below are its vocabulary. Moves only. Const members may run concurrently.
-/// Bounds  the arrays, with what else is `charge`d, take at most 3 bytes for each of the pickle's and 14 MB.
+/// Bounds  the arrays, with what else `push` and `reserve` fill, take at most 2 bytes for each of the pickle's and 10 MB.
 /// Test    tests/unit/io/pickle.cpp
 class pickle_graph {
 public:
@@ -76,7 +76,7 @@ public:
     };
 
     explicit pickle_graph(std::vector<std::byte> bytes)
-        : bytes_{std::move(bytes)}, budget_{3 * bytes_.size() + 14'000'000} {
+        : bytes_{std::move(bytes)}, budget_{2 * bytes_.size() + 10'000'000} {
         ZEROI2V_REQUIRE(bytes_.size() <= max_bytes, "zeroi2v::pickle_graph: at most 100 000 000 bytes");
     }
     pickle_graph(pickle_graph&&) noexcept = default;
