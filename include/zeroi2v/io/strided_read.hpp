@@ -21,9 +21,9 @@ struct strided_layout {
 
     /// Whether the elements lie side by side in row-major order. Strides of dimensions of size 1 do not matter.
     [[nodiscard]] bool contiguous() const noexcept {
+        if (sizes.count() == 0) return true;
         std::uint64_t expected = 1;
         for (std::size_t r = sizes.rank(); r-- > 0;) {
-            if (sizes[r] == 0) return true;
             if (sizes[r] != 1 && strides[r] != expected) return false;
             expected *= sizes[r];
         }

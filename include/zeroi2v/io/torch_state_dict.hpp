@@ -2,10 +2,10 @@
 #pragma once
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/json_text.hpp>
 #include <zeroi2v/io/pickle_graph.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/io/torch_tensor.hpp>
+#include <zeroi2v/io/utf8.hpp>
 
 #include <algorithm>
 #include <cstddef>
