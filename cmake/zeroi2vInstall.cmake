@@ -25,6 +25,7 @@ install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDI
 
 # zeroi2v_pkg_config(<part> <description> <requires> <libs>): <libdir>/pkgconfig/zeroi2v[-<part>].pc, free to be moved.
 function(zeroi2v_pkg_config part description requires libs)
+    set(cflags ${ARGN})
     if(NOT part IN_LIST zeroi2v_parts)
         return()
     endif()
@@ -53,4 +54,4 @@ zeroi2v_pkg_config(io "checkpoint files for zeroi2v" "zeroi2v = ${PROJECT_VERSIO
 zeroi2v_pkg_config(video "videos for zeroi2v"
     "zeroi2v = ${PROJECT_VERSION}, libavformat >= 59, libavcodec >= 59, libswscale >= 6, libavutil >= 57" "")
 zeroi2v_pkg_config(dispatch "zeroi2v's kernels for several instruction sets, chosen at run time"
-    "zeroi2v = ${PROJECT_VERSION}" "-L\${libdir} -lzeroi2v_dispatch")
+    "zeroi2v = ${PROJECT_VERSION}" "-L\${libdir} -lzeroi2v_dispatch" "-DZEROI2V_DISPATCH=1")

@@ -3,6 +3,7 @@
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/simd/arch.hpp>
 #include <zeroi2v/simd/isa.hpp>
 
 #include <array>
@@ -11,14 +12,6 @@
 #include <string>
 
 namespace zeroi2v {
-
-namespace detail {
-extern kernel_table const kernels_sse2;
-extern kernel_table const kernels_avx2;
-extern kernel_table const kernels_avx512;
-extern kernel_table const kernels_avx512vnni;
-extern kernel_table const kernels_avx512bf16;
-} // namespace detail
 
 namespace {
 
@@ -41,18 +34,18 @@ constexpr std::array built{
 /// The table, or null where this build has none.
 [[nodiscard]] kernel_table const* table(isa level) noexcept {
     switch (level) {
-    case isa::sse2: return &detail::kernels_sse2;
+    case isa::sse2: return &kernels_of<arch::sse2>();
 #if ZEROI2V_DISPATCH_AVX2
-    case isa::avx2: return &detail::kernels_avx2;
+    case isa::avx2: return &kernels_of<arch::avx2>();
 #endif
 #if ZEROI2V_DISPATCH_AVX512
-    case isa::avx512: return &detail::kernels_avx512;
+    case isa::avx512: return &kernels_of<arch::avx512>();
 #endif
 #if ZEROI2V_DISPATCH_AVX512VNNI
-    case isa::avx512vnni: return &detail::kernels_avx512vnni;
+    case isa::avx512vnni: return &kernels_of<arch::avx512vnni>();
 #endif
 #if ZEROI2V_DISPATCH_AVX512BF16
-    case isa::avx512bf16: return &detail::kernels_avx512bf16;
+    case isa::avx512bf16: return &kernels_of<arch::avx512bf16>();
 #endif
     default: return nullptr;
     }
@@ -96,7 +89,7 @@ kernel_table const& kernels(isa level) {
 }
 
 kernel_table const& best_kernels() noexcept {
-    kernel_table const* best = &detail::kernels_sse2;
+    kernel_table const* best = &kernels_of<arch::sse2>();
     for (isa const level : built)
         if (supported(level)) best = table(level);
     return *best;

@@ -17,3 +17,8 @@
 #define ZEROI2V_DEBUG 1
 #endif
 #endif
+
+/// 1 where the library zeroi2v::dispatch is linked; its CMake target and pkg-config file say so.
+#ifndef ZEROI2V_DISPATCH
+#define ZEROI2V_DISPATCH 0
+#endif

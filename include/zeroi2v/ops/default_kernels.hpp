@@ -1,11 +1,16 @@
 // The kernels of this translation unit's own compiler flags, for calls that name none.
 #pragma once
 
+#include <zeroi2v/core/config.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/kernels.hpp>
 #include <zeroi2v/simd/arch.hpp>
 
 namespace zeroi2v {
+
+#if ZEROI2V_DISPATCH // zeroi2v::dispatch is linked and has this table already: it is not compiled once more here
+extern template kernel_table const& kernels_of<default_arch>() noexcept;
+#endif
 
 /// kernels_of<default_arch>(); instantiated only where it is called.
 template <class Arch = default_arch>
