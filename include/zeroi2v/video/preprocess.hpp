@@ -18,8 +18,8 @@ namespace zeroi2v {
 
 /// The views of one video, and how they came about.
 struct preprocessed_video {
-    clip_tensor clip;            ///< (V,T,3,S,S)
-    frame_indices indices;       ///< (V,T), numbers of the decoded frames
+    clip_tensor clip;      ///< (V,T,3,S,S)
+    frame_indices indices; ///< (V,T), numbers of the decoded frames
     video_info info;
     decode_report report;
     double decode_seconds = 0;
@@ -62,11 +62,13 @@ struct preprocessed_video {
         if (report.decoded == count) {
             double const all = seconds{clock::now() - start}.count();
             auto indices = std::move(views).indices();
-            return {std::move(views).clip(), std::move(indices), reader.info(), report, all - preprocessing, preprocessing};
+            return {std::move(views).clip(), std::move(indices), reader.info(), report,
+                    all - preprocessing,     preprocessing};
         }
         if (pass == 2)
             throw video_error{error_code::decode_failed, path.string() + ": " + std::to_string(report.decoded)
-                                  + " frames found, " + std::to_string(count) + " as in the pass before expected"};
+                                                             + " frames found, " + std::to_string(count)
+                                                             + " as in the pass before expected"};
         count = report.decoded;
     }
 }

@@ -1,0 +1,58 @@
+#include "support.hpp"
+
+#include <zeroi2v/video/views.hpp>
+
+#include <doctest/doctest.h>
+
+using namespace zeroi2v;
+
+TEST_CASE("view_builder: crop-major views, each slot the resized, cropped, normalised frame of its index") {
+    input_config const config{.sampling = sampling_method::dense,
+                              .interval = 3,
+                              .clips = 2,
+                              .crops = 3,
+                              .resize = 12,
+                              .normalize = normalization::clip};
+    std::size_t const side = 10;
+    frame_indices const indices =
+        frame_sampler{config.sampling, 4, config.interval, config.clips}.sample(7); // wraps: repeated frames
+    view_builder views{config, side, indices};
+    std::vector<std::size_t> const wanted = views.wanted();
+    CHECK(std::is_sorted(wanted.begin(), wanted.end()));
+    CHECK_FALSE(views.complete());
+    std::vector<image> frames;
+    for (std::size_t i = 0; i < 7; ++i) frames.push_back(video_test::noise(15, 21, static_cast<std::uint32_t>(i)));
+    for (std::size_t i = 7; i-- > 0;) views.put(i, view_pixels(frames[i])); // any order; unwanted ones are ignored
+    REQUIRE(views.complete());
+    frame_indices const repeated = std::move(views).indices();
+    clip_tensor const clip = std::move(views).clip();
+    REQUIRE(clip.extents() == dims<5>{6, 4, 3, 10, 10});
+    normalizer const normalize{config.normalize};
+    image_size const target = resized_to_short_side({15, 21}, 12);
+    auto const windows = three_crops(target, side);
+    for (std::size_t crop = 0; crop < 3; ++crop)
+        for (std::size_t k = 0; k < 2; ++k)
+            for (std::size_t t = 0; t < 4; ++t) {
+                std::size_t const v = crop * 2 + k;
+                CHECK(repeated(v, t) == indices(k, t));
+                image const whole = resize(view_pixels(frames[static_cast<std::size_t>(indices(k, t))]), target);
+                for (std::size_t c = 0; c < 3; ++c)
+                    for (std::size_t y = 0; y < side; ++y)
+                        for (std::size_t x = 0; x < side; ++x)
+                            REQUIRE(clip(v, t, c, y, x)
+                                    == normalize(c, whole(y + windows[crop].top, x + windows[crop].left, c)));
+            }
+}
+
+TEST_CASE("view_builder refuses settings that no model can take, frames of another size, and being asked too early") {
+    frame_indices const indices = frame_sampler{sampling_method::uniform, 2, 1, 1}.sample(9);
+    CHECK(video_test::code_of([&] { return view_builder{input_config{.resize = 223}, 224, indices}; }) == "bad_config");
+    CHECK(video_test::code_of([&] { return view_builder{input_config{.crops = 2}, 224, indices}; }) == "bad_config");
+    CHECK(video_test::code_of([&] { return view_builder{input_config{}, 0, indices}; }) == "bad_config");
+    view_builder views{input_config{.resize = 8}, 8, indices};
+    CHECK(video_test::code_of([&] { return std::move(views).clip(); }) == "precondition");
+    image const one{9, 9, 3};
+    image const other{9, 10, 3};
+    views.put(views.wanted().front(), view_pixels(one));
+    CHECK(video_test::code_of([&] { views.put(views.wanted().back(), view_pixels(other)); }) == "format_changed");
+}
