@@ -81,7 +81,8 @@ public:
         std::size_t offset = 0;
         for (std::size_t r = 0; r < Extents::rank(); ++r) {
             ZEROI2V_ASSERT(index[r] < extents_.extent(r));
-            offset += index[r] * stride(r);
+            if constexpr (std::is_same_v<Layout, row_major>) offset = offset * extents_.extent(r) + index[r];
+            else offset += index[r] * stride(r);
         }
         return data_[offset];
     }
