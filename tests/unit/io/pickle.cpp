@@ -18,7 +18,8 @@
 #include <vector>
 
 using namespace zeroi2v;
-using test::le, test::p_call, test::p_dict, test::p_file, test::p_global, test::p_int, test::p_ints, test::p_text, test::p_tuple;
+using test::le, test::p_call, test::p_dict, test::p_file, test::p_global, test::p_int, test::p_ints, test::p_text,
+    test::p_tuple;
 using namespace std::string_literals;
 
 namespace {
@@ -111,7 +112,8 @@ TEST_CASE("pickle: texts, bytes, floats and none of every opcode") {
     CHECK(text_of("X\0\0\0\0"s).empty());
     CHECK(kind_of("V\\u0041\n") == pickle_kind::opaque);
     CHECK(kind_of("S'\\n'\n") == pickle_kind::opaque);
-    for (auto const& bytes : {"C\x01z"s, "B\x01\0\0\0z"s, "\x8e" + le(std::uint64_t{1}) + "z", "\x96" + le(std::uint64_t{1}) + "z"})
+    for (auto const& bytes :
+         {"C\x01z"s, "B\x01\0\0\0z"s, "\x8e" + le(std::uint64_t{1}) + "z", "\x96" + le(std::uint64_t{1}) + "z"})
         CHECK(kind_of(bytes) == pickle_kind::bytes);
     CHECK(kind_of("G\x3f\xf0\0\0\0\0\0\0"s) == pickle_kind::opaque);
     CHECK(kind_of("F1.5\n") == pickle_kind::opaque);
@@ -128,10 +130,16 @@ TEST_CASE("pickle: tuples, lists, sets and dicts of every opcode") {
     CHECK(value(")").root().kind() == pickle_kind::tuple);
     CHECK(value("K\x01\x85").items(value("K\x01\x85").root()).size() == 1);
     CHECK(value("NN\x86").root().kind() == pickle_kind::tuple);
-    for (auto const& text : {"]"s, "]K\x01""a"s, "](K\x01K\x02""e"s, "(K\x01l"s, "\x8f"s, "\x8f(K\x01\x90"s, "(K\x01\x91"s})
+    for (auto const& text : {"]"s,
+                             "]K\x01"
+                             "a"s,
+                             "](K\x01K\x02"
+                             "e"s,
+                             "(K\x01l"s, "\x8f"s, "\x8f(K\x01\x90"s, "(K\x01\x91"s})
         CHECK(kind_of(text) == pickle_kind::sequence);
-    for (auto const& text : {"}"s + p_text("a") + "K\x01s" + p_text("b") + "K\x02s", "}(" + p_text("a") + "K\x01" + p_text("b") + "K\x02u",
-                             "(" + p_text("a") + "K\x01" + p_text("b") + "K\x02" + "d"}) {
+    for (auto const& text :
+         {"}"s + p_text("a") + "K\x01s" + p_text("b") + "K\x02s", "}(" + p_text("a") + "K\x01" + p_text("b") + "K\x02u",
+          "(" + p_text("a") + "K\x01" + p_text("b") + "K\x02" + "d"}) {
         auto const g = value(text);
         CHECK(g.root().kind() == pickle_kind::dict);
         REQUIRE(entry_count(g, g.root()) == 2);
@@ -144,16 +152,34 @@ TEST_CASE("pickle: tuples, lists, sets and dicts of every opcode") {
 }
 
 TEST_CASE("pickle: memo, stack and framing opcodes") {
-    CHECK(int_of("K\x07q\x05""0h\x05") == 7);
+    CHECK(int_of("K\x07q\x05"
+                 "0h\x05")
+          == 7);
     CHECK(int_of("K\x07r\x05\x01\0\0"s + "0j\x05\x01\0\0"s) == 7);
     CHECK(int_of("K\x07p300\n0g300\n") == 7);
-    CHECK(int_of("K\x07\x94K\x08\x94""00h\0"s) == 7);
-    CHECK(int_of("K\x07\x94K\x08\x94""00h\x01") == 8);
-    CHECK(int_of("K\x07q\0K\x08\x94""00h\x01"s) == 8); // MEMOIZE counts what PUT set
-    CHECK(int_of("K\x07K\x08""0") == 7);
-    CHECK(int_of("K\x07(K\x08""1") == 7);
+    CHECK(int_of("K\x07\x94K\x08\x94"
+                 "00h\0"s)
+          == 7);
+    CHECK(int_of("K\x07\x94K\x08\x94"
+                 "00h\x01")
+          == 8);
+    CHECK(int_of("K\x07q\0K\x08\x94"
+                 "00h\x01"s)
+          == 8); // MEMOIZE counts what PUT set
+    CHECK(int_of("K\x07K\x08"
+                 "0")
+          == 7);
+    CHECK(int_of("K\x07(K\x08"
+                 "1")
+          == 7);
     CHECK(int_of("K\x07(0") == 7); // POP takes a mark that is on top
-    CHECK(value("K\x07""2\x86").items(value("K\x07""2\x86").root()).size() == 2);
+    CHECK(value("K\x07"
+                "2\x86")
+              .items(value("K\x07"
+                           "2\x86")
+                         .root())
+              .size()
+          == 2);
     CHECK(int_of("\x80\x04\x95" + le(std::uint64_t{3}) + "K\x07") == 7);
     for (char protocol = 0; protocol <= 5; ++protocol) CHECK(int_of("\x80"s + protocol + "K\x01") == 1);
 }
@@ -167,8 +193,8 @@ TEST_CASE("A18 unknown GLOBAL, REDUCE, BUILD, NEWOBJ, INST, OBJ and persistent i
     CHECK(g.items(g.arguments(g.root())).size() == 1);
     CHECK(entry_count(g, g.state(g.root())) == 1);
 
-    for (auto const& text : {p_global("m", "C") + ")\x81", p_global("m", "C") + ")}\x92", "(im\nC\n"s, "(" + p_global("m", "C") + "o",
-                             p_text("m") + p_text("C") + "\x93)R"}) {
+    for (auto const& text : {p_global("m", "C") + ")\x81", p_global("m", "C") + ")}\x92", "(im\nC\n"s,
+                             "(" + p_global("m", "C") + "o", p_text("m") + p_text("C") + "\x93)R"}) {
         auto const made = value(text);
         CHECK(made.root().kind() == pickle_kind::call);
         CHECK(made.is_global(made.callable(made.root()), "m", "C"));
@@ -179,21 +205,28 @@ TEST_CASE("A18 unknown GLOBAL, REDUCE, BUILD, NEWOBJ, INST, OBJ and persistent i
     auto const object = value("(" + p_global("m", "C") + "K\x01K\x02o");
     CHECK(object.items(object.arguments(object.root())).size() == 2);
     // Objects may be filled like dicts and lists, called, and given any state.
-    auto const filled = value(p_global("m", "C") + ")\x81" + p_text("k") + "K\x01s" + "K\x02""aK\x03""b");
+    auto const filled = value(p_global("m", "C") + ")\x81" + p_text("k") + "K\x01s"
+                              + "K\x02"
+                                "aK\x03"
+                                "b");
     CHECK(entry_count(filled, filled.root()) == 1);
     CHECK(kind_of(p_global("m", "C") + ")R)R") == pickle_kind::call);
     CHECK(kind_of("K\x01Q") == pickle_kind::persistent);
     CHECK(kind_of("Psome id\n") == pickle_kind::persistent);
-    CHECK(kind_of("}K\x01""b") == pickle_kind::dict); // BUILD on what has no state
+    CHECK(kind_of("}K\x01"
+                  "b")
+          == pickle_kind::dict); // BUILD on what has no state
 }
 
 TEST_CASE("A18 bad opcodes, with their byte") {
     for (unsigned code = 0; code < 256; ++code) {
-        bool const known = "().012FIJKLMNPQRSTUVXabcd}eghij]lopqrstuG"s.find(static_cast<char>(code)) != std::string::npos
-                        || (code >= 0x80 && code <= 0x98) || code == 'B' || code == 'C';
+        bool const known =
+            "().012FIJKLMNPQRSTUVXabcd}eghij]lopqrstuG"s.find(static_cast<char>(code)) != std::string::npos
+            || (code >= 0x80 && code <= 0x98) || code == 'B' || code == 'C';
         if (!known) check_bad("K\x01"s + static_cast<char>(code) + ".", 2, "no opcode: " + std::to_string(code));
     }
-    for (auto const& text : {"\x82\x01"s, "\x83\x01\0"s, "\x84\x01\0\0\0"s}) check_bad("N" + text + ".", 1, "extension");
+    for (auto const& text : {"\x82\x01"s, "\x83\x01\0"s, "\x84\x01\0\0\0"s})
+        check_bad("N" + text + ".", 1, "extension");
     check_bad("\x97.", 0, "buffer outside");
     check_bad("N\x98.", 1, "buffer outside");
     check_bad("\x80\x06N.", 0, "protocol 6");
@@ -201,18 +234,21 @@ TEST_CASE("A18 bad opcodes, with their byte") {
 
 TEST_CASE("A18 stack, mark and memo underflow, with their byte") {
     check_bad(".", 0, "stack underflow");
-    for (std::string const& text : {"0"s, "2"s, "a"s, "s"s, "b"s, "R"s, "Q"s, "\x81"s, "\x92"s, "\x93"s, "\x85"s, "\x86"s, "\x87"s, "q\0"s, "\x94"s, "r\0\0\0\0"s, "p0\n"s})
+    for (std::string const& text : {"0"s, "2"s, "a"s, "s"s, "b"s, "R"s, "Q"s, "\x81"s, "\x92"s, "\x93"s, "\x85"s,
+                                    "\x86"s, "\x87"s, "q\0"s, "\x94"s, "r\0\0\0\0"s, "p0\n"s})
         check_bad(text + ".", 0, "stack underflow");
     check_bad("K\x01\x86.", 2, "stack underflow");
     check_bad("K\x01K\x02\x87.", 4, "stack underflow");
     check_bad("K\x01(K\x02\x86.", 5, "stack underflow"); // a mark cannot be crossed
     check_bad("K\x01(.", 3, "stack underflow");
-    for (std::string const& text : {"t"s, "l"s, "d"s, "e"s, "u"s, "1"s, "o"s, "\x90"s, "\x91"s, "im\nC\n"s}) check_bad("]" + text + ".", 1, "no mark");
+    for (std::string const& text : {"t"s, "l"s, "d"s, "e"s, "u"s, "1"s, "o"s, "\x90"s, "\x91"s, "im\nC\n"s})
+        check_bad("]" + text + ".", 1, "no mark");
     check_bad("(e.", 1, "stack underflow");
     check_bad("(u.", 1, "stack underflow");
     check_bad("(\x90.", 1, "stack underflow");
     check_bad("(o.", 1, "stack underflow");
-    for (std::string const& text : {"h\0"s, "j\0\0\0\0"s, "g0\n"s, "g99999999\n"s}) check_bad(text + ".", 0, "was never set");
+    for (std::string const& text : {"h\0"s, "j\0\0\0\0"s, "g0\n"s, "g99999999\n"s})
+        check_bad(text + ".", 0, "was never set");
     check_bad("Nq\x05h\x04.", 3, "memo key 4 was never set");
     check_bad("gx\n.", 0, "memo key expected");
     check_bad("Np-1\n.", 1, "memo key expected");
@@ -221,10 +257,14 @@ TEST_CASE("A18 stack, mark and memo underflow, with their byte") {
 
 TEST_CASE("A18 opcodes on values that cannot take them") {
     check_bad("}(K\x01u.", 4, "a key without its value");
-    check_bad("(K\x01""d.", 3, "a key without its value");
+    check_bad("(K\x01"
+              "d.",
+              3, "a key without its value");
     check_bad("]K\x01K\x02s.", 5, "no dict");
     check_bad(")K\x01K\x02s.", 5, "no dict");
-    check_bad("}K\x01""a.", 3, "no list");
+    check_bad("}K\x01"
+              "a.",
+              3, "no list");
     check_bad("K\x05)R.", 3, "a call of something");
     check_bad(p_global("m", "C") + "K\x05R.", 7, "no tuple");
     check_bad("K\x01K\x02\x93.", 4, "no text");
@@ -235,9 +275,20 @@ TEST_CASE("A18 opcodes on values that cannot take them") {
 }
 
 TEST_CASE("A18 strings longer than the entry, truncations and what follows the end") {
-    for (auto const& text : {"X" + le(std::uint32_t{3}) + "ab", "\x8c\x03""ab"s, "\x8d" + le(~std::uint64_t{0}) + "ab", "\x8d" + le(std::uint64_t{3}) + "ab",
-                             "B" + le(std::uint32_t{0xFFFFFFFF}) + "ab", "C\x03""ab"s, "\x8e" + le(std::uint64_t{1} << 63U) + "ab", "\x96" + le(std::uint64_t{3}) + "ab",
-                             "T" + le(std::int32_t{-1}) + "ab", "U\x03""ab"s, "\x8a\x03""ab"s, "\x8b" + le(std::int32_t{-1}) + "ab", "G1234567"s, "J123"s, "M1"s})
+    for (auto const& text : {"X" + le(std::uint32_t{3}) + "ab",
+                             "\x8c\x03"
+                             "ab"s,
+                             "\x8d" + le(~std::uint64_t{0}) + "ab", "\x8d" + le(std::uint64_t{3}) + "ab",
+                             "B" + le(std::uint32_t{0xFFFFFFFF}) + "ab",
+                             "C\x03"
+                             "ab"s,
+                             "\x8e" + le(std::uint64_t{1} << 63U) + "ab", "\x96" + le(std::uint64_t{3}) + "ab",
+                             "T" + le(std::int32_t{-1}) + "ab",
+                             "U\x03"
+                             "ab"s,
+                             "\x8a\x03"
+                             "ab"s,
+                             "\x8b" + le(std::int32_t{-1}) + "ab", "G1234567"s, "J123"s, "M1"s})
         check_bad("N" + text, 1, "the pickle ends");
     check_bad("N\x95" + le(std::uint64_t{9}) + "N.", 1, "a frame");
     check_bad("N\x95" + le(~std::uint64_t{0}) + "N.", 1, "a frame");
@@ -249,7 +300,8 @@ TEST_CASE("A18 strings longer than the entry, truncations and what follows the e
 }
 
 TEST_CASE("A18 every truncation of real pickles") {
-    for (std::string_view const name : {"formats/mmengine.pth", "torch/state_2.pth", "torch/state_4.pth", "torch/script.pt"}) {
+    for (std::string_view const name :
+         {"formats/mmengine.pth", "torch/state_2.pth", "torch/state_4.pth", "torch/script.pt"}) {
         auto const sound = data_pickle(name);
         REQUIRE(sound.size() > 500);
         CHECK_NOTHROW(static_cast<void>(read(sound)));
@@ -261,9 +313,16 @@ TEST_CASE("A18 every truncation of real pickles") {
 }
 
 TEST_CASE("A18 depth: 64 levels are read, 65 refused, a million at once and without recursion") {
-    struct brackets { std::string open, close; };
-    for (auto const& pair : std::vector<brackets>{
-             {"", "\x85"}, {"(", "t"}, {"]", "a"}, {"(", "l"}, {p_global("m", "C"), "\x85R"}, {"}" + p_text("k"), "s"}, {"", "Q"}}) {
+    struct brackets {
+        std::string open, close;
+    };
+    for (auto const& pair : std::vector<brackets>{{"", "\x85"},
+                                                  {"(", "t"},
+                                                  {"]", "a"},
+                                                  {"(", "l"},
+                                                  {p_global("m", "C"), "\x85R"},
+                                                  {"}" + p_text("k"), "s"},
+                                                  {"", "Q"}}) {
         std::string const &open = pair.open, &close = pair.close;
         CAPTURE(close);
         bool const call = close == "\x85R"; // two levels each: the tuple and the call
@@ -273,13 +332,18 @@ TEST_CASE("A18 depth: 64 levels are read, 65 refused, a million at once and with
         check_bad(deeper, deeper.size() - 2 - (call ? 1 : 0), "nests deeper than 64 levels");
         auto const deepest = repeat(open, 1'000'000) + "N" + repeat(close, 1'000'000) + ".";
         test::fault f;
-        CHECK(test::processor_seconds([&] { f = test::fault_of([&] { static_cast<void>(read(deepest)); }); }) < test::limit_seconds(1));
+        CHECK(test::processor_seconds([&] { f = test::fault_of([&] { static_cast<void>(read(deepest)); }); })
+              < test::limit_seconds(1));
         CHECK_FAULT(f, error_code::bad_pickle, 3);
     }
     check_bad(repeat("(", 1'000'000), 1'000'000, "without STOP");
     check_bad("N" + repeat("\x85", 1'000'000) + ".", 65, "nests deeper than 64 levels");
     // Depth by a shared value counts as well.
-    check_bad("]q\0"s + repeat("]q\x01""0h\x01h\0aq\0"s, 70), 3 + 63 * 11 + 8, "nests deeper");
+    check_bad("]q\0"s
+                  + repeat("]q\x01"
+                           "0h\x01h\0aq\0"s,
+                           70),
+              3 + 63 * 11 + 8, "nests deeper");
 }
 
 TEST_CASE("A18 values that contain themselves come to an end") {
@@ -296,7 +360,11 @@ TEST_CASE("A18 memo keys: 999999 is kept, a million refused") {
     check_bad("Nr" + le(std::uint32_t{1'000'000}) + ".", 1, "memo key 1000000");
     check_bad("Nr" + le(std::uint32_t{0xFFFFFFFF}) + ".", 1, "memo key 4294967295");
     check_bad("Np18446744073709551615\n.", 1, "memo key 18446744073709551615");
-    check_bad(repeat("K\x07\x94""0", 1'000'001) + ".", 4'000'002, "memo key 1000000");
+    check_bad(repeat("K\x07\x94"
+                     "0",
+                     1'000'001)
+                  + ".",
+              4'000'002, "memo key 1000000");
 }
 
 TEST_CASE("A14 A18 shared values are shared: a billion laughs cost a kilobyte") {
@@ -309,7 +377,10 @@ TEST_CASE("A14 A18 shared values are shared: a billion laughs cost a kilobyte") 
 TEST_CASE("A14 A18 memory: a pickle takes at most four times its bytes and 16 MB, or is refused") {
     // The bound of the graph is tighter, because an allocator loses some of what it gives back.
     std::size_t const length = test::sanitized ? 1'000'000 : 8'000'000;
-    for (std::string_view const text : {"N", "]", "}", ")", "(", "]\x94", "Nr\x3f\x42\x0f\x00", "K\x01", "]K\x01""a", "}NNs", "))\x85", "2"}) {
+    for (std::string_view const text : {"N", "]", "}", ")", "(", "]\x94", "Nr\x3f\x42\x0f\x00", "K\x01",
+                                        "]K\x01"
+                                        "a",
+                                        "}NNs", "))\x85", "2"}) {
         CAPTURE(text);
         std::string bytes = "N";
         while (bytes.size() < length) bytes += text;
@@ -319,13 +390,16 @@ TEST_CASE("A14 A18 memory: a pickle takes at most four times its bytes and 16 MB
         test::fault f;
         std::optional<std::size_t> growth;
         double const seconds = test::processor_seconds([&] {
-            growth = test::peak_growth([&] { f = test::fault_of([&] { static_cast<void>(read_pickle(std::move(copy), "file: data.pkl")); }); });
+            growth = test::peak_growth([&] {
+                f = test::fault_of([&] { static_cast<void>(read_pickle(std::move(copy), "file: data.pkl")); });
+            });
         });
         CHECK(seconds < test::limit_seconds(1));
         if (f.thrown) CHECK(f.code == error_code::bad_pickle);
         if (growth) CHECK(*growth <= 3 * bytes.size() + 16'000'000); // the bytes themselves were there before
     }
-    auto const f = test::fault_of([] { static_cast<void>(read_pickle(std::vector<std::byte>(100'000'001), "file: data.pkl")); });
+    auto const f =
+        test::fault_of([] { static_cast<void>(read_pickle(std::vector<std::byte>(100'000'001), "file: data.pkl")); });
     CHECK_FAULT(f, error_code::bad_pickle, 3);
 }
 
@@ -353,9 +427,12 @@ TEST_CASE("A18 every single-byte change and 2000 random damages of real pickles:
             auto damaged = sound;
             for (auto n = 1 + random() % 8; n > 0 && !damaged.empty(); --n) {
                 std::size_t const at = random() % damaged.size();
-                if (random() % 2 == 0) damaged[at] = static_cast<char>(random() & 255U);
-                else if (random() % 2 == 0) damaged.erase(at, 1 + random() % 9);
-                else damaged.insert(at, damaged.substr(random() % damaged.size(), random() % 40));
+                if (random() % 2 == 0)
+                    damaged[at] = static_cast<char>(random() & 255U);
+                else if (random() % 2 == 0)
+                    damaged.erase(at, 1 + random() % 9);
+                else
+                    damaged.insert(at, damaged.substr(random() % damaged.size(), random() % 40));
             }
             probe(damaged);
         }

@@ -44,7 +44,8 @@ std::vector<std::byte> expected(source const& from, strided_layout const& layout
     for (std::size_t n = layout.sizes.count(); n > 0; --n) {
         std::uint64_t at = layout.offset;
         for (std::size_t r = 0; r < index.size(); ++r) at += index[r] * layout.strides[r];
-        for (std::size_t b = 0; b < element_size; ++b) result.push_back(from.bytes[static_cast<std::size_t>(at) * element_size + b]);
+        for (std::size_t b = 0; b < element_size; ++b)
+            result.push_back(from.bytes[static_cast<std::size_t>(at) * element_size + b]);
         for (std::size_t r = index.size(); r-- > 0;) {
             if (++index[r] < layout.sizes[r]) break;
             index[r] = 0;
@@ -86,16 +87,16 @@ TEST_CASE("strided_layout knows what is contiguous") {
 TEST_CASE("read_strided: transposed, sliced, stepped, expanded and overlapping views, in pieces of every size") {
     for (std::size_t const element_size : {1, 2, 4, 8})
         for (std::size_t const piece : {1, 2, 3, 7, 8, 16, 64, 100, 1 << 20}) {
-            check(layout_of({}, {}, 11), element_size, piece, 12);                       // a scalar
-            check(layout_of({0, 3}, {3, 1}, 0), element_size, piece, 1);                 // nothing
-            check(layout_of({5, 7}, {7, 1}, 2), element_size, piece, 37);                // contiguous
-            check(layout_of({7, 5}, {1, 7}, 0), element_size, piece, 35);                // transposed
-            check(layout_of({5, 3}, {7, 2}, 1), element_size, piece, 35);                // stepped
-            check(layout_of({4, 5}, {0, 1}, 3), element_size, piece, 8);                 // expanded in front
-            check(layout_of({5, 4}, {1, 0}, 0), element_size, piece, 5);                 // expanded behind
-            check(layout_of({3, 3}, {0, 0}, 1), element_size, piece, 2);                 // one element
-            check(layout_of({9, 4}, {2, 1}, 0), element_size, piece, 20);                // windows
-            check(layout_of({2, 3, 4, 5}, {1, 2, 30, 6}, 0), element_size, piece, 120);  // permuted
+            check(layout_of({}, {}, 11), element_size, piece, 12);                      // a scalar
+            check(layout_of({0, 3}, {3, 1}, 0), element_size, piece, 1);                // nothing
+            check(layout_of({5, 7}, {7, 1}, 2), element_size, piece, 37);               // contiguous
+            check(layout_of({7, 5}, {1, 7}, 0), element_size, piece, 35);               // transposed
+            check(layout_of({5, 3}, {7, 2}, 1), element_size, piece, 35);               // stepped
+            check(layout_of({4, 5}, {0, 1}, 3), element_size, piece, 8);                // expanded in front
+            check(layout_of({5, 4}, {1, 0}, 0), element_size, piece, 5);                // expanded behind
+            check(layout_of({3, 3}, {0, 0}, 1), element_size, piece, 2);                // one element
+            check(layout_of({9, 4}, {2, 1}, 0), element_size, piece, 20);               // windows
+            check(layout_of({2, 3, 4, 5}, {1, 2, 30, 6}, 0), element_size, piece, 120); // permuted
             check(layout_of({2, 1, 2, 1, 2, 1, 2, 1}, {8, 5, 4, 5, 2, 5, 1, 5}, 0), element_size, piece, 16);
             check(layout_of({2, 2, 2, 2, 2, 2, 2, 2}, {1, 2, 4, 8, 16, 32, 64, 128}, 0), element_size, piece, 256);
         }

@@ -52,8 +52,10 @@ TEST_CASE("zip_archive reads stored entries, plain, ZIP64, padded and with defer
         for (bool const zip64 : {false, true})
             for (std::uint16_t const flags : {std::uint16_t{0}, std::uint16_t{0x0808}})
                 for (std::string const& padding : {std::string{}, "FB" + le<std::uint16_t>(3) + "ZZZ"}) {
-                    auto const zip = build_zip({{"top/z", "last", 0, flags, zip64, {}, padding}, {"top/a", "first", 0, flags, zip64, {}, padding},
-                                                {"top/nothing", "", 0, flags, zip64, {}, padding}}, zip64_end);
+                    auto const zip = build_zip({{"top/z", "last", 0, flags, zip64, {}, padding},
+                                                {"top/a", "first", 0, flags, zip64, {}, padding},
+                                                {"top/nothing", "", 0, flags, zip64, {}, padding}},
+                                               zip64_end);
                     auto const archive = open_bytes(zip.bytes);
                     REQUIRE(archive.entries().size() == 3);
                     CHECK(archive.entries()[0].name == "top/a");
@@ -64,10 +66,12 @@ TEST_CASE("zip_archive reads stored entries, plain, ZIP64, padded and with defer
                     CHECK(archive.find("top/") == nullptr);
                     CHECK(archive.find("") == nullptr);
                     std::string part(3, '?');
-                    archive.read_at(*archive.find("top/a"), 2, {reinterpret_cast<std::byte*>(part.data()), part.size()});
+                    archive.read_at(*archive.find("top/a"), 2,
+                                    {reinterpret_cast<std::byte*>(part.data()), part.size()});
                     CHECK(part == "rst");
                     auto const beyond = test::fault_of([&] {
-                        archive.read_at(*archive.find("top/a"), 3, {reinterpret_cast<std::byte*>(part.data()), part.size()});
+                        archive.read_at(*archive.find("top/a"), 3,
+                                        {reinterpret_cast<std::byte*>(part.data()), part.size()});
                     });
                     CHECK_FAULT(beyond, error_code::bad_zip, 3);
                 }
@@ -145,7 +149,8 @@ TEST_CASE("A17 overlapping entries") {
 
 TEST_CASE("A17 an entry that reaches into the directory") {
     auto zip = build_zip({{"a", "alpha"}});
-    for (std::size_t const at : {zip.local[0] + 18, zip.local[0] + 22, zip.central[0] + 20, zip.central[0] + 24}) patch(zip.bytes, at, le(std::uint32_t{6}));
+    for (std::size_t const at : {zip.local[0] + 18, zip.local[0] + 22, zip.central[0] + 20, zip.central[0] + 24})
+        patch(zip.bytes, at, le(std::uint32_t{6}));
     auto const f = fault_of_bytes(zip.bytes);
     CHECK_FAULT(f, error_code::bad_zip, 3);
     CHECK(f.says("\"a\": overlaps the directory"));
@@ -157,8 +162,10 @@ TEST_CASE("A17 a CRC-32 mismatch, when the content is read") {
     for (bool const whole : {true, false}) {
         auto const f = test::fault_of([&] {
             auto const& entry = *archive.find("damaged");
-            if (whole) static_cast<void>(archive.read(entry));
-            else archive.verify(entry);
+            if (whole)
+                static_cast<void>(archive.read(entry));
+            else
+                archive.verify(entry);
         });
         CHECK_FAULT(f, error_code::bad_zip, 3);
         CHECK(f.says("\"damaged\""));
@@ -170,15 +177,16 @@ TEST_CASE("A17 a local header that contradicts the directory") {
     auto const zip = build_zip(two_parts);
     std::size_t const at = zip.local[1];
     check_patched(zip, at, "PK\x03\x05", "\"folder/b\": no local header");
-    check_patched(zip, at + 6, le(std::uint16_t{1}), "\"folder/b\": its local header");       // encrypted
-    check_patched(zip, at + 6, le(std::uint16_t{8}), "\"folder/b\": its local header");       // deferred sizes
-    check_patched(zip, at + 8, le(std::uint16_t{8}), "\"folder/b\": its local header");       // method
-    check_patched(zip, at + 14, le(std::uint32_t{1}), "\"folder/b\": its local header");      // CRC-32
-    check_patched(zip, at + 18, le(std::uint32_t{12}), "\"folder/b\": its local header");     // stored size
-    check_patched(zip, at + 22, le(std::uint32_t{12}), "\"folder/b\": its local header");     // size
-    check_patched(zip, at + 18, le(std::uint32_t{0}), "\"folder/b\": its local header");      // zero only where it is deferred
-    check_patched(zip, at + 26, le(std::uint16_t{7}), "\"folder/b\": its local header");      // length of the name
-    check_patched(zip, at + 30, "g", "\"folder/b\": its local header");                       // name
+    check_patched(zip, at + 6, le(std::uint16_t{1}), "\"folder/b\": its local header");   // encrypted
+    check_patched(zip, at + 6, le(std::uint16_t{8}), "\"folder/b\": its local header");   // deferred sizes
+    check_patched(zip, at + 8, le(std::uint16_t{8}), "\"folder/b\": its local header");   // method
+    check_patched(zip, at + 14, le(std::uint32_t{1}), "\"folder/b\": its local header");  // CRC-32
+    check_patched(zip, at + 18, le(std::uint32_t{12}), "\"folder/b\": its local header"); // stored size
+    check_patched(zip, at + 22, le(std::uint32_t{12}), "\"folder/b\": its local header"); // size
+    check_patched(zip, at + 18, le(std::uint32_t{0}),
+                  "\"folder/b\": its local header"); // zero only where it is deferred
+    check_patched(zip, at + 26, le(std::uint16_t{7}), "\"folder/b\": its local header"); // length of the name
+    check_patched(zip, at + 30, "g", "\"folder/b\": its local header");                  // name
     check_patched(zip, at + 18, le(std::uint32_t{0xFFFFFFFF}), "\"folder/b\": refers to a ZIP64 extra field");
     check_patched(zip, zip.central[1] + 20, le(std::uint32_t{5}), "\"folder/b\": is stored, yet takes 5 bytes for 13");
 }
@@ -189,9 +197,9 @@ TEST_CASE("A17 offsets outside the file") {
     for (std::uint32_t const offset : {size, size - 29, std::uint32_t{0xFFFFFFFE}})
         check_patched(zip, zip.central[1] + 42, le(offset), "\"folder/b\"");
     check_patched(zip, zip.local[1] + 28, le(std::uint16_t{0xFFFF}), "\"folder/b\": its header passes the end");
-    check_patched(zip, zip.end + 16, le(size), "does not end at byte");                 // the directory's offset
+    check_patched(zip, zip.end + 16, le(size), "does not end at byte"); // the directory's offset
     check_patched(zip, zip.end + 16, le(std::uint32_t{0xFFFFFFFE}), "does not end at byte");
-    check_patched(zip, zip.end + 12, le(size), "does not end at byte");                 // the directory's size
+    check_patched(zip, zip.end + 12, le(size), "does not end at byte"); // the directory's size
 
     auto huge = build_zip(two_parts);
     for (std::size_t const at : {huge.local[1] + 18, huge.local[1] + 22, huge.central[1] + 20, huge.central[1] + 24})
@@ -218,13 +226,13 @@ TEST_CASE("A17 ZIP64 numbers that lie") {
     auto const u64 = [](std::uint64_t value) { return le(value); };
     std::uint64_t const most = ~std::uint64_t{0};
     for (std::uint64_t const value : {std::uint64_t{0}, std::uint64_t{43}, std::uint64_t{45}, most, most - 11})
-        check_patched(zip, zip.end64 + 4, u64(value), "ZIP64 end record");               // its own length
+        check_patched(zip, zip.end64 + 4, u64(value), "ZIP64 end record"); // its own length
     check_patched(zip, zip.end64, "PK\x06\x05", "ZIP64 end record");
     for (std::uint64_t const value : {std::uint64_t{3}, std::uint64_t{1} << 63U, most}) {
-        check_patched(zip, zip.end64 + 32, u64(value), "");                              // entries
-        check_patched(zip, zip.end64 + 40, u64(value), "contradict");                    // size
-        check_patched(zip, zip.end64 + 48, u64(value), "contradict");                    // offset
-        check_patched(zip, zip.locator + 8, u64(value), "ZIP64 end record");             // where it is
+        check_patched(zip, zip.end64 + 32, u64(value), "");                  // entries
+        check_patched(zip, zip.end64 + 40, u64(value), "contradict");        // size
+        check_patched(zip, zip.end64 + 48, u64(value), "contradict");        // offset
+        check_patched(zip, zip.locator + 8, u64(value), "ZIP64 end record"); // where it is
     }
     // With the narrow fields saying "see ZIP64", the wide ones alone decide.
     auto wide = zip;
@@ -244,7 +252,7 @@ TEST_CASE("A17 ZIP64 numbers that lie") {
     auto const entry64 = build_zip({{"a", "alpha", 0, 0, true}});
     std::size_t const extra = entry64.central[0] + 46 + 1;
     check_patched(entry64, extra, le(std::uint16_t{2}), "\"a\": refers to a ZIP64 extra field");
-    check_patched(entry64, extra + 2, le(std::uint16_t{16}), "\"a\"");                   // without the offset
+    check_patched(entry64, extra + 2, le(std::uint16_t{16}), "\"a\""); // without the offset
     check_patched(entry64, extra + 4, u64(most), "\"a\"");
     check_patched(entry64, extra + 12, u64(most), "\"a\"");
     check_patched(entry64, extra + 20, u64(most), "\"a\"");
@@ -285,20 +293,22 @@ TEST_CASE("A17 a million entries are refused at once, claimed or there") {
     auto const there = [] {
         std::string bytes, directory;
         std::size_t const count = 1'000'000;
-        for (std::size_t i = 0; i < count; ++i) directory += "PK\x01\x02" + std::string(24, '\0') + le(std::uint16_t{4}) + std::string(16, '\0') + le(static_cast<std::uint32_t>(i));
+        for (std::size_t i = 0; i < count; ++i)
+            directory += "PK\x01\x02" + std::string(24, '\0') + le(std::uint16_t{4}) + std::string(16, '\0')
+                         + le(static_cast<std::uint32_t>(i));
         bytes = directory;
         auto const end64 = bytes.size();
-        bytes += "PK\x06\x06" + le<std::uint64_t>(44) + std::string(12, '\0') + le<std::uint64_t>(count) + le<std::uint64_t>(count)
-               + le<std::uint64_t>(directory.size()) + le<std::uint64_t>(0) + "PK\x06\x07" + le<std::uint32_t>(0) + le<std::uint64_t>(end64)
-               + le<std::uint32_t>(1) + "PK\x05\x06" + le<std::uint32_t>(0) + std::string(12, '\xFF') + le<std::uint16_t>(0);
+        bytes += "PK\x06\x06" + le<std::uint64_t>(44) + std::string(12, '\0') + le<std::uint64_t>(count)
+                 + le<std::uint64_t>(count) + le<std::uint64_t>(directory.size()) + le<std::uint64_t>(0) + "PK\x06\x07"
+                 + le<std::uint32_t>(0) + le<std::uint64_t>(end64) + le<std::uint32_t>(1) + "PK\x05\x06"
+                 + le<std::uint32_t>(0) + std::string(12, '\xFF') + le<std::uint16_t>(0);
         return bytes;
     }();
     test::memory_file const many{there};
     test::fault f;
     std::optional<std::size_t> growth;
-    double const seconds = test::processor_seconds([&] {
-        growth = test::peak_growth([&] { f = test::fault_of([&] { zip_archive{file{many.path()}}; }); });
-    });
+    double const seconds = test::processor_seconds(
+        [&] { growth = test::peak_growth([&] { f = test::fault_of([&] { zip_archive{file{many.path()}}; }); }); });
     CHECK(seconds < test::limit_seconds(0.5));
     CHECK_FAULT(f, error_code::bad_zip, 3);
     CHECK(f.says("1000000 entries, at most 100000"));
@@ -306,7 +316,8 @@ TEST_CASE("A17 a million entries are refused at once, claimed or there") {
 }
 
 TEST_CASE("every single-byte change and 2000 random damages of an archive: read or one typed error") {
-    auto const sound = build_zip({{"top/a", "alpha", 0, 0x0808}, {"top/b", "beta", 0, 0, true}, {"top/c", "gamma"}}, true).bytes;
+    auto const sound =
+        build_zip({{"top/a", "alpha", 0, 0x0808}, {"top/b", "beta", 0, 0, true}, {"top/c", "gamma"}}, true).bytes;
     std::size_t read = 0, refused = 0;
     auto const probe = [&](std::string_view bytes) {
         try {
