@@ -127,7 +127,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t rows_per_block = 384; // keeps a block of rows and its hidden layer in the L2 and L3 caches
+    static constexpr std::size_t rows_per_block = 240; // one row block of the matmul kernels (ops/kernels/tuning.hpp): its panels pass once
 
     template <vit_weights_type Weights, class Release>
     vit_engine(Weights& weights, engine_options const& options, Release release)
