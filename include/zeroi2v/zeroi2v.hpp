@@ -34,8 +34,15 @@
 #include <zeroi2v/nn/vit_block.hpp>
 #include <zeroi2v/ops/attention.hpp>
 #include <zeroi2v/ops/default_kernels.hpp>
+#include <zeroi2v/ops/fma_limit.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/kernels.hpp>
+#include <zeroi2v/ops/kernels/attention.hpp>
+#include <zeroi2v/ops/kernels/elementwise.hpp>
+#include <zeroi2v/ops/kernels/matmul.hpp>
+#include <zeroi2v/ops/kernels/rows.hpp>
+#include <zeroi2v/ops/kernels/tile.hpp>
+#include <zeroi2v/ops/kernels/tuning.hpp>
 #include <zeroi2v/ops/layer_norm.hpp>
 #include <zeroi2v/ops/matmul.hpp>
 #include <zeroi2v/ops/matrix_view.hpp>
@@ -48,7 +55,10 @@
 #include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 #include <zeroi2v/simd/arch.hpp>
+#include <zeroi2v/simd/dot.hpp>
 #include <zeroi2v/simd/isa.hpp>
+#include <zeroi2v/simd/math.hpp>
+#include <zeroi2v/simd/pack.hpp>
 #include <zeroi2v/stdha/draw.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
 #include <zeroi2v/stdha/row_bases.hpp>
