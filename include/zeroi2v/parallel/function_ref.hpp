@@ -23,7 +23,9 @@ public:
     constexpr function_ref(Callable&& callable) noexcept // NOLINT: a parameter takes any callable, as std::function does
         : object_{const_cast<void*>(static_cast<void const*>(std::addressof(callable)))},
           call_{[](void* object, Arguments... arguments) -> Result {
-              return (*static_cast<std::remove_reference_t<Callable>*>(object))(std::forward<Arguments>(arguments)...);
+              auto& callee = *static_cast<std::remove_reference_t<Callable>*>(object);
+              if constexpr (std::is_void_v<Result>) callee(std::forward<Arguments>(arguments)...);
+              else return callee(std::forward<Arguments>(arguments)...);
           }} {}
 
     constexpr Result operator()(Arguments... arguments) const { return call_(object_, std::forward<Arguments>(arguments)...); }

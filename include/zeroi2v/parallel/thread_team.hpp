@@ -9,7 +9,6 @@
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -33,16 +32,13 @@ public:
     explicit thread_team(int threads) : requested_{threads < 1 ? 1 : threads}, owner_{::getpid()} {
         auto const hardware = static_cast<int>(std::thread::hardware_concurrency());
         looks_ = requested_ <= hardware ? 4000 : 1;
+        workers_.reserve(static_cast<std::size_t>(requested_ - 1));
         try {
-            workers_.reserve(static_cast<std::size_t>(requested_ - 1));
             while (static_cast<int>(workers_.size()) + 1 < requested_) {
                 int const index = static_cast<int>(workers_.size()) + 1;
                 workers_.emplace_back([this, index] { work_as(index); });
             }
-        } catch (std::system_error const&) { // the team is as large as the system allows
-        } catch (...) {
-            stop();
-            throw;
+        } catch (std::exception const&) { // no thread or no memory for one: the team is as large as the system allows
         }
     }
 

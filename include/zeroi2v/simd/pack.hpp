@@ -208,7 +208,8 @@ struct pack<float, Arch> {
     friend ZEROI2V_ALWAYS_INLINE pack min(pack a, pack b) noexcept { return {xsimd::min(batch{a.value}, batch{b.value})}; }
     friend ZEROI2V_ALWAYS_INLINE pack max(pack a, pack b) noexcept { return {xsimd::max(batch{a.value}, batch{b.value})}; }
     friend ZEROI2V_ALWAYS_INLINE pack abs(pack a) noexcept {
-        return {xsimd::bitwise_andnot(batch{a.value}, batch::broadcast(-0.0F))};
+        constexpr float all_but_sign = __builtin_bit_cast(float, 0x7fffffffU);
+        return {batch{a.value} & batch::broadcast(all_but_sign)};
     }
     /// a * b + c
     friend ZEROI2V_ALWAYS_INLINE pack fma(pack a, pack b, pack c) noexcept {

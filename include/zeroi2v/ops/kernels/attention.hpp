@@ -90,6 +90,15 @@ ZEROI2V_ALWAYS_INLINE void pack_values(attention_args const& args, float* to) no
             }
 }
 
+/// y = exp((x - shift) * scale); returns the sum.
+template <class Arch>
+[[nodiscard]] ZEROI2V_ALWAYS_INLINE float exp_row(float const* x, float* y, std::size_t width, float shift, float scale) noexcept {
+    using floats = pack<float, Arch>;
+    floats const top = floats::broadcast(shift);
+    floats const factor = floats::broadcast(scale);
+    return map_and_sum<Arch>(x, y, width, [top, factor](floats value) { return exp((value - top) * factor); });
+}
+
 /// The kernel. Per block of queries: scores = q k^T; exp of their distance from the row's maximum; times v; divided by the
 /// row's sum. With more keys than a block holds, sums and results so far are brought to each new maximum.
 template <class Arch>

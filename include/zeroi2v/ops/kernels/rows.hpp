@@ -153,17 +153,14 @@ template <class Arch>
     return reduce_max(max(max(largest[0], largest[1]), max(largest[2], largest[3])));
 }
 
-/// y = exp((x - shift) * scale); returns the sum. A NaN of the row is in the sum.
-template <class Arch>
-[[nodiscard]] ZEROI2V_ALWAYS_INLINE float exp_row(float const* x, float* y, std::size_t width, float shift, float scale) noexcept {
-    using floats = pack<float, Arch>;
+/// y = value(x); returns the sum. A NaN of the row is in the sum.
+template <class Arch, class Value>
+[[nodiscard]] ZEROI2V_ALWAYS_INLINE float map_and_sum(float const* x, float* y, std::size_t width, Value value) noexcept {
     auto sum = row_sum<Arch>::zero();
-    floats const top = floats::broadcast(shift);
-    floats const factor = floats::broadcast(scale);
     for_each_vector<Arch>(width, [&](std::size_t which, std::size_t i, std::size_t lanes) {
-        floats const value = exp((read<Arch>(x + i, lanes) - top) * factor);
-        sum.part[which] = sum.part[which] + keep(value, lanes);
-        write<Arch>(value, y + i, lanes);
+        pack<float, Arch> const mapped = value(read<Arch>(x + i, lanes));
+        sum.part[which] = sum.part[which] + keep(mapped, lanes);
+        write<Arch>(mapped, y + i, lanes);
     });
     return sum.total();
 }
@@ -185,7 +182,8 @@ void softmax(softmax_args const& args) noexcept {
     for (std::size_t row = 0; row < args.rows; ++row) {
         float const* const x = args.x + row * args.ldx;
         float* const y = args.y + row * args.ldy;
-        float const sum = exp_row<Arch>(x, y, args.width, row_max<Arch>(x, args.width), 1.0F);
+        auto const top = pack<float, Arch>::broadcast(row_max<Arch>(x, args.width));
+        float const sum = map_and_sum<Arch>(x, y, args.width, [top](auto value) { return exp_of_difference(value, top); });
         scale_row<Arch>(y, y, args.width, inverse_of_sum(sum));
     }
 }
