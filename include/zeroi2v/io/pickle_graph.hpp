@@ -56,7 +56,8 @@ private:
 /// The values of one pickle, in a few flat arrays: no value owns another, so cycles and depth do not matter to it.
 ///
 /// Made by read_pickle; the builders below are its vocabulary. Moves only. Const members may run concurrently.
-/// Bounds  the arrays, with what else `push` and `reserve` fill, take at most 2 bytes for each of the pickle's and 10 MB.
+/// Bounds  the arrays, with what else `push` and `reserve` fill, take at most 2 bytes for each of the pickle's and
+///         10 MB: room for some 20 000 tensors, and more where their names are long.
 /// Test    tests/unit/io/pickle.cpp
 class pickle_graph {
 public:

@@ -100,7 +100,7 @@ struct built_zip {
     return zip;
 }
 
-// ---- pickles: each function gives the opcodes that push one value ---------------------------------------------------------
+// ---- pickles: each function gives the opcodes that push one value ---------------------------------------------------
 
 inline std::string const mark = "(", stop = ".";
 

@@ -42,8 +42,8 @@ template <class Call>
     return std::nullopt;
 }
 
-/// Growth of the resident set at its highest while `call` runs; nothing where the system does not let us measure, and in
-/// sanitized builds, whose allocators keep what was freed.
+/// Growth of the resident set at its highest while `call` runs; nothing where the system does not let us measure, and
+/// in sanitized builds, whose allocators keep what was freed.
 template <class Call>
 [[nodiscard]] std::optional<std::size_t> peak_growth(Call&& call) {
     if (sanitized) {

@@ -90,7 +90,7 @@ void check_equal(torch_file const& f, std::string_view expected_file, std::strin
 
 } // namespace
 
-// ---- real files ----------------------------------------------------------------------------------------------------------
+// ---- real files -----------------------------------------------------------------------------------------------------
 
 TEST_CASE("the comparison sees one changed bit, another shape and another type") {
     auto const a = open_data("formats/half.pth").read("backbone.class_embedding");
@@ -175,7 +175,7 @@ TEST_CASE("a pickled module is refused with the way to save its state dict") {
     CHECK(fault.says("state_dict()"));
 }
 
-// ---- what is found where -------------------------------------------------------------------------------------------------
+// ---- what is found where --------------------------------------------------------------------------------------------
 
 TEST_CASE("the state dict is under state_dict, else under model, else it is the root") {
     auto const inside = [](std::string const& name) { return p_dict({{name, one_tensor}}); };
@@ -257,7 +257,7 @@ TEST_CASE("the top folder has any name, but there is one of them") {
     }
 }
 
-// ---- A17 ---------------------------------------------------------------------------------------------------------------
+// ---- A17 ------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("A17 deflated, encrypted, duplicate entries and a damaged pickle are refused when the file is opened") {
     auto const sound = torch_parts(p_file(p_dict({{"w", one_tensor}})), {{0, 1, 2, 3, 4, 5}});
@@ -319,7 +319,7 @@ TEST_CASE("A17 legacy, tar and bare pickles: unsupported_layout with the way to 
     }
 }
 
-// ---- A18 ---------------------------------------------------------------------------------------------------------------
+// ---- A18 ------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("A18 a pickle that would run a command is data like any other") {
     test::temporary_folder const folder;
@@ -386,7 +386,7 @@ TEST_CASE("A14 names: 1024 bytes, UTF-8; 65536 tensors") {
     CHECK_FAULT(fault, error_code::too_many_tensors, 3);
 }
 
-// ---- A19 ---------------------------------------------------------------------------------------------------------------
+// ---- A19 ------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("A19 storage missing") {
     auto const fault = opening_tensor(p_tensor(p_storage("7", 6), 0, {6}, {1}));
@@ -482,7 +482,7 @@ TEST_CASE("A19 stride 0 and windows whose elements would take more than the file
     while (std::ranges::next_permutation(sizes).found);
 }
 
-// ---- A20 ---------------------------------------------------------------------------------------------------------------
+// ---- A20 ------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("A20 a byte order other than little") {
     auto parts = torch_parts(p_file(p_dict({{"w", one_tensor}})), {{0, 1, 2, 3, 4, 5}});
@@ -521,7 +521,7 @@ TEST_CASE("A20 no tensor at all") {
     CHECK_FAULT(opening([&] { return open_parts(parts); }), error_code::no_tensors, 3);
 }
 
-// ---- use ---------------------------------------------------------------------------------------------------------------
+// ---- use ------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("asking for what is not there, or into too small a place") {
     auto f = open_data("formats/strided.pth");
@@ -584,7 +584,7 @@ TEST_CASE("memory: a load takes at most 1.1 times the file and 16 MB, strided or
     }
 }
 
-// ---- damage ------------------------------------------------------------------------------------------------------------
+// ---- damage ---------------------------------------------------------------------------------------------------------
 
 TEST_CASE("every single-byte change of data.pkl and 2000 random damages: tensors or one typed error") {
     std::string pickle;
