@@ -85,8 +85,8 @@ TEST_CASE("strided_layout knows what is contiguous") {
 }
 
 TEST_CASE("read_strided: transposed, sliced, stepped, expanded and overlapping views, in pieces of every size") {
-    for (std::size_t const element_size : {1, 2, 4, 8})
-        for (std::size_t const piece : {1, 2, 3, 7, 8, 16, 64, 100, 1 << 20}) {
+    for (std::size_t const element_size : {1U, 2U, 4U, 8U})
+        for (std::size_t const piece : {1U, 2U, 3U, 7U, 8U, 16U, 64U, 100U, 1U << 20U}) {
             check(layout_of({}, {}, 11), element_size, piece, 12);                      // a scalar
             check(layout_of({0, 3}, {3, 1}, 0), element_size, piece, 1);                // nothing
             check(layout_of({5, 7}, {7, 1}, 2), element_size, piece, 37);               // contiguous
