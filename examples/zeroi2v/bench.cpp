@@ -1,0 +1,261 @@
+// bench: the plain image ViT, the adapted and the merged video ViT side by side, against the machine's own limit.
+#include "commands.hpp"
+#include "model_source.hpp"
+#include "options.hpp"
+#include "report_json.hpp"
+
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/model/init.hpp>
+#include <zeroi2v/model/merge.hpp>
+#include <zeroi2v/model/vit_engine.hpp>
+#include <zeroi2v/parallel/thread_team.hpp>
+#include <zeroi2v/stdha/frame_map.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace zeroi2v::program {
+namespace {
+
+enum class variant { plain, adapted, merged };
+constexpr std::array variants{variant::plain, variant::adapted, variant::merged};
+constexpr std::array<char const*, 3> variant_names{"plain", "adapted", "merged"};
+
+/// Where the weights come from: a file, or the generator.
+struct material {
+    vit_config config;                 ///< with an adapter scale
+    adapter_layout layout;             ///< of the adapted model
+    std::optional<opened_model> model; ///< none: random weights
+};
+
+material material_of(arguments const& typed, model_options const& choice, console const& out) {
+    auto const path = typed.operand(0);
+    if (!path) {
+        if (!choice.stated) throw model_error{error_code::bad_config, "bench: no model is stated: give a checkpoint, --preset or --config"};
+        auto const config = complete(*choice.stated, true);
+        return {config, default_adapters(config.width()), std::nullopt};
+    }
+    auto model = open_model(*path, choice, tolerance_options{typed});
+    auto config = model.config;
+    auto layout = model.file->layout();
+    if (!model.file->has_adapters()) {
+        out.notice(model.file->name() + ": has no adapters; the adapted model gets fresh ones");
+        config = vit_config{config.sizes(), config.map(), 1.0};
+        layout = default_adapters(config.width());
+    }
+    return {std::move(config), layout, std::move(model)};
+}
+
+/// The same sizes with a map of all zeros: an image model on every frame.
+vit_config image_config(vit_config const& c) { return {c.sizes(), frame_map<>{c.heads()}, std::nullopt}; }
+
+/// The tensors of the visitor's list that the file, or the generator, has.
+template <class Adapters>
+vit_weights<Adapters> weights_of(material const& m, vit_config config, adapter_layout layout) {
+    vit_weights<Adapters> weights{std::move(config), layout};
+    if (m.model)
+        for_each_tensor(weights, [&](std::string const& name, stored_tensor& tensor, shape const& expected, parameter_role) {
+            auto const& file = *m.model->file;
+            if (file.shapes().find(name) == nullptr) return; // fresh adapters
+            file.require_fit(name, expected);
+            tensor = file.source().read(name);
+            require_sound_weight(file.name(), name, tensor, m.model->tolerance);
+        });
+    draw_missing(weights, {.seed = 0, .adapters = adapter_init::random});
+    return weights;
+}
+adapted_vit adapted_weights(material const& m) { return weights_of<with_adapters>(m, m.config, m.layout); }
+merged_vit base_weights(material const& m, vit_config config) { return weights_of<no_adapters>(m, std::move(config), adapter_layout::none()); }
+
+template <class Adapters>
+vit_engine<Adapters> engine_of(vit_weights<Adapters>&& weights, run_options const& run) {
+    return vit_engine<Adapters>{std::move(weights), {.dtype = run.type, .threads = run.threads, .kernels = run.kernels}};
+}
+
+/// One engine with its workspace, ready to be timed.
+class contestant {
+public:
+    template <class Adapters>
+    explicit contestant(vit_engine<Adapters> engine) : engine_{std::move(engine)} {
+        workspace_ = std::visit([](auto const& each) { return std::unique_ptr<vit_workspace>{new vit_workspace{each.make_workspace()}}; }, engine_);
+        logits_.resize(std::visit([](auto const& each) { return each.config().classes(); }, engine_));
+    }
+
+    double seconds(view<float const, 4> clip) {
+        stopwatch const clock;
+        std::visit([&](auto const& each) { each.forward(clip, *workspace_, logits_); }, engine_);
+        return clock.seconds();
+    }
+
+private:
+    std::variant<vit_engine<with_adapters>, vit_engine<no_adapters>> engine_;
+    std::unique_ptr<vit_workspace> workspace_;
+    std::vector<float> logits_;
+};
+
+/// The peak memory of a process that does nothing but answer once with one variant. Runs before this process has threads or
+/// large memory of its own. Merged weights have the sizes of the base's, so the child need not merge: it loads those alone.
+std::optional<std::size_t> peak_rss(variant which, material const& m, run_options const& run) {
+    ::pid_t const child = ::fork();
+    if (child < 0) return std::nullopt;
+    if (child == 0) {
+        try {
+            std::optional<contestant> answering;
+            if (which == variant::adapted) answering.emplace(engine_of(adapted_weights(m), run));
+            else answering.emplace(engine_of(base_weights(m, which == variant::plain ? image_config(m.config) : m.config.without_adapter_scale()), run));
+            answering->seconds(random_clip(m.config, 0));
+        } catch (...) {
+            ::_exit(1);
+        }
+        ::_exit(0);
+    }
+    int status = 0;
+    struct ::rusage used {};
+    while (::wait4(child, &status, 0, &used) < 0)
+        if (errno != EINTR) return std::nullopt;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return std::nullopt;
+    return static_cast<std::size_t>(used.ru_maxrss) * 1024; // Linux counts in KiB
+}
+
+/// Register-only FMAs on all threads, GFLOP/s.
+class fma_limit {
+public:
+    fma_limit(kernel_table const& kernels, std::size_t threads) : kernels_{kernels}, team_{static_cast<int>(threads)} {
+        while (iterations_ < (std::size_t{1} << 40U)) { // until one measurement lasts 20 ms
+            stopwatch const clock;
+            kernels_.fma_loop(iterations_);
+            if (clock.seconds() > 0.02) break;
+            iterations_ *= 2;
+        }
+    }
+
+    void measure() {
+        std::atomic<std::size_t> flops{0};
+        stopwatch const clock;
+        team_.run(team_.concurrency(), [&](int) { flops += kernels_.fma_loop(iterations_); });
+        best_ = std::max(best_, static_cast<double>(flops.load()) / clock.seconds() * 1e-9);
+    }
+    [[nodiscard]] double best() const noexcept { return best_; }
+
+private:
+    kernel_table const& kernels_;
+    thread_team team_;
+    std::size_t iterations_ = 1024;
+    double best_ = 0;
+};
+
+double median(std::vector<double> values) {
+    std::ranges::sort(values);
+    std::size_t const middle = values.size() / 2;
+    return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+struct measurement {
+    std::array<std::vector<double>, 3> seconds;
+    std::array<std::optional<std::size_t>, 3> peak_rss;
+    double limit = 0;
+};
+
+measurement measure(material const& m, run_options const& run, std::size_t repetitions, console const& out) {
+    measurement result;
+    progress shown{out, "bench", 6 + repetitions};
+    std::size_t done = 0;
+    for (auto const which : variants) {
+        result.peak_rss[static_cast<std::size_t>(which)] = peak_rss(which, m, run);
+        shown.step(++done);
+    }
+    std::vector<contestant> contestants;
+    contestants.emplace_back(engine_of(base_weights(m, image_config(m.config)), run));
+    shown.step(++done);
+    auto adapted = adapted_weights(m);
+    bool const to_merge = !m.model || m.model->file->has_adapters();
+    auto merged = to_merge ? merge(adapted, {.threads = run.threads, .kernels = run.kernels}).model : base_weights(m, m.config.without_adapter_scale());
+    contestants.emplace_back(engine_of(std::move(adapted), run));
+    shown.step(++done);
+    contestants.emplace_back(engine_of(std::move(merged), run));
+    shown.step(++done);
+    auto const clip = random_clip(m.config, 0);
+    fma_limit limit{*run.kernels, run.threads};
+    for (auto& each : contestants) each.seconds(clip); // warm
+    for (std::size_t r = 0; r < repetitions; ++r) {
+        for (std::size_t i = 0; i < contestants.size(); ++i) {
+            std::size_t const which = r % 2 == 0 ? i : contestants.size() - 1 - i; // nobody is always first
+            limit.measure();
+            result.seconds[which].push_back(contestants[which].seconds(clip));
+        }
+        limit.measure();
+        shown.step(++done);
+    }
+    result.limit = limit.best();
+    return result;
+}
+
+std::string type_name(dtype type) { return type == dtype::bf16 ? "bf16" : type == dtype::i8 ? "int8" : "f32"; }
+
+int run(arguments const& typed, console const& out) {
+    model_options const choice{typed};
+    auto const repetitions = static_cast<std::size_t>(typed.number("--repetitions", 1, 1000).value_or(5));
+    run_options const run{typed, out};
+    auto const m = material_of(typed, choice, out);
+    auto const result = measure(m, run, repetitions, out);
+    double const gflop = m.config.flops() * 1e-9;
+    auto const stated = m.model ? m.model->stated : *choice.stated;
+
+    if (typed.has("--json")) {
+        nlohmann::ordered_json peak;
+        for (std::size_t i = 0; i < 3; ++i) peak[variant_names[i]] = result.peak_rss[i] ? nlohmann::ordered_json(*result.peak_rss[i]) : nlohmann::ordered_json(nullptr);
+        nlohmann::ordered_json const document{{"config", to_json(stated)}, {"isa", std::string{to_string(run.kernels->level)}}, {"threads", run.threads},
+                                              {"dtype", type_name(run.type)}, {"gflop", gflop}, {"fma_limit_gflops", result.limit},
+                                              {"plain_s", result.seconds[0]}, {"adapted_s", result.seconds[1]}, {"merged_s", result.seconds[2]},
+                                              {"peak_rss_bytes", std::move(peak)}};
+        out.print(dump(document) + "\n");
+        return 0;
+    }
+    auto const cell = [](std::string const& text, std::size_t width) { return std::string(width - std::min(width, text.size()), ' ') + text; };
+    std::string text = fixed(gflop, 1) + " GFLOP per clip, " + type_name(run.type) + ", " + std::to_string(run.threads) + (run.threads == 1 ? " thread, " : " threads, ")
+                       + std::string{to_string(run.kernels->level)} + "; FMA limit " + fixed(result.limit, 1) + " GFLOP/s, " + fixed(gflop / result.limit, 3)
+                       + " s per clip\n             best s  median s  GFLOP/s  of the limit  peak memory\n";
+    auto const best = [&](std::size_t i) { return *std::ranges::min_element(result.seconds[i]); };
+    for (std::size_t i = 0; i < 3; ++i) {
+        std::string name = variant_names[i];
+        name.append(9 - name.size(), ' ');
+        text += name + cell(fixed(best(i), 4), 10) + cell(fixed(median(result.seconds[i]), 4), 10) + cell(fixed(gflop / best(i), 1), 9)
+                + cell(fixed(100 * gflop / best(i) / result.limit, 1) + " %", 14) + cell(result.peak_rss[i] ? bytes_text(static_cast<double>(*result.peak_rss[i])) : "?", 13) + "\n";
+    }
+    for (std::size_t i = 1; i < 3; ++i)
+        text += std::string{variant_names[3 - i]} + "/plain" + (i == 1 ? " " : "") + cell(fixed(best(3 - i) / best(0), 4), i == 1 ? 6 : 6) + " (best), "
+                + fixed(median(result.seconds[3 - i]) / median(result.seconds[0]), 4) + " (median)\n";
+    text += "merged/limit " + fixed(best(2) * result.limit / gflop, 3) + " (best), " + fixed(median(result.seconds[2]) * result.limit / gflop, 3) + " (median)\n";
+    if (!m.model) text += "random weights\n";
+    out.print(text);
+    return 0;
+}
+
+} // namespace
+
+command bench_command() {
+    return {{"bench",
+             "times the plain image ViT, the adapted and the merged model side by side",
+             {{"CKPT", "a checkpoint (default: random weights)", false}},
+             {{{"--repetitions", "N", "interleaved rounds, 1 to 1000 (default 5)"}, {"--json", "", "one JSON document on stdout"}},
+              model_group(), run_group(), common_group()},
+             "plain: the same sizes without adapters, every head at its own frame. adapted: adapters computed. merged: adapters\n"
+             "merged. GFLOP counts the full model without adapters, whatever is skipped."},
+            run};
+}
+
+} // namespace zeroi2v::program

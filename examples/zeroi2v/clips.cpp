@@ -1,0 +1,65 @@
+#include "clips.hpp"
+
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/io/file.hpp>
+#include <zeroi2v/io/file_kind.hpp>
+#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/safetensors.hpp>
+
+#include <utility>
+
+namespace zeroi2v::program {
+
+bool is_clips_file(std::filesystem::path const& path) {
+    if (path.extension() == ".safetensors") return true;
+    try {
+        return file{path}.kind() == file_kind::safetensors;
+    } catch (checkpoint_error const&) {
+        return false;
+    }
+}
+
+dynamic_tensor<float, 5> read_clips(std::filesystem::path const& path, std::size_t frames, std::size_t size) {
+    safetensors_file const source{path};
+    auto const fail = [&](error_code code, std::string const& sentence) {
+        return checkpoint_error{code, source.source().name() + ": tensor \"clip\": " + sentence};
+    };
+    auto const* const info = source.find("clip");
+    if (info == nullptr) throw fail(error_code::bad_tensor, "not there, expected (V,T,3,S,S) or (T,3,S,S) of F32");
+    if (!is_weight_dtype(info->type))
+        throw fail(error_code::unsupported_dtype, "dtype " + std::string{dtype_name(info->type)} + " found, F32, F16 or BF16 expected");
+    auto const& s = info->sizes;
+    std::size_t const skip = s.rank() == 5 ? 1 : 0;
+    bool const fits = (s.rank() == 4 || s.rank() == 5) && s[0] > 0 && s[skip] == frames && s[skip + 1] == 3 && s[skip + 2] == size && s[skip + 3] == size;
+    if (!fits) {
+        std::string const one = std::to_string(frames) + ",3," + std::to_string(size) + "," + std::to_string(size) + ")";
+        throw model_error{error_code::bad_shape, source.source().name() + ": tensor \"clip\": shape " + to_string(s) + " found, (V," + one + " or (" + one
+                                                     + " expected"};
+    }
+    auto const stored = source.read("clip");
+    dynamic_tensor<float, 5> clips{skip == 1 ? s[0] : 1, frames, std::size_t{3}, size, size};
+    stored.widen(0, {clips.data(), clips.size()});
+    return clips;
+}
+
+preprocessed_video read_video(std::filesystem::path const& path, input_config const& input, std::size_t frames, std::size_t size, bool lenient,
+                              std::size_t threads, console const& out) {
+    video_options options;
+    options.lenient = lenient;
+    options.threads = static_cast<int>(threads);
+    auto video = preprocess_video(path, input, frames, size, options);
+    if (video.report.skipped > 0)
+        out.notice(printable(path.native(), 4096) + ": " + std::to_string(video.report.skipped) + " damaged frames or packets skipped, "
+                   + std::to_string(video.report.decoded) + " frames decoded");
+    return video;
+}
+
+std::string describe(input_config const& input) {
+    auto const count = [](std::size_t n, char const* noun) { return std::to_string(n) + " " + noun + (n == 1 ? "" : "s"); };
+    std::string text{to_string(input.sampling)};
+    if (input.sampling == sampling_method::dense) text += ", interval " + std::to_string(input.interval);
+    return text + ", " + count(input.clips, "clip") + ", " + count(input.crops, "crop") + ", resize " + std::to_string(input.resize) + ", normalize "
+           + std::string{to_string(input.normalize)} + ", average " + std::string{to_string(input.average)};
+}
+
+} // namespace zeroi2v::program

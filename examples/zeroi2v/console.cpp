@@ -1,0 +1,143 @@
+#include "console.hpp"
+
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/io/atomic_file.hpp>
+#include <zeroi2v/io/printable.hpp>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdlib>
+#include <new>
+#include <stdexcept>
+#include <system_error>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace zeroi2v::program {
+namespace {
+
+extern "C" void end_on_signal(int signal) {
+    remove_temporary_files();
+    char line[] = "zeroi2v: error[interrupted]: stopped by signal 00\n";
+    for (char* at = line; *at != '\0'; ++at) {
+        if (at[0] != '0' || at[1] != '0') continue;
+        at[0] = static_cast<char>('0' + signal / 10);
+        at[1] = static_cast<char>('0' + signal % 10);
+        break;
+    }
+    if (::write(STDERR_FILENO, line, sizeof line - 1) < 0) {}
+    ::_exit(128 + signal);
+}
+
+bool write_all(int descriptor, std::string_view text) noexcept {
+    while (!text.empty()) {
+        auto const done = ::write(descriptor, text.data(), text.size());
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return false;
+        text.remove_prefix(static_cast<std::size_t>(done));
+    }
+    return true;
+}
+
+bool stdout_was_closed = false;
+
+} // namespace
+
+void prepare_process() {
+    for (int descriptor = 0; descriptor <= 2; ++descriptor) {
+        if (::fcntl(descriptor, F_GETFD) != -1) continue;
+        if (descriptor == STDOUT_FILENO) stdout_was_closed = true;
+        if (::open("/dev/null", O_RDWR) != descriptor) ::_exit(status_internal); // the lowest free one is this one
+    }
+    struct sigaction ignore {};
+    ignore.sa_handler = SIG_IGN;
+    ::sigaction(SIGPIPE, &ignore, nullptr);
+    ::sigaction(SIGXFSZ, &ignore, nullptr);
+    struct sigaction end {};
+    end.sa_handler = end_on_signal;
+    sigfillset(&end.sa_mask);
+    for (int const signal : {SIGINT, SIGTERM, SIGHUP}) {
+        struct sigaction before {};
+        ::sigaction(signal, nullptr, &before);
+        if (before.sa_handler != SIG_IGN || signal != SIGHUP) ::sigaction(signal, &end, nullptr); // nohup
+    }
+}
+
+void console::print(std::string_view text) const {
+    if (stdout_was_closed) throw closed_output{};
+    if (write_all(STDOUT_FILENO, text)) return;
+    if (errno == EPIPE || errno == EBADF) throw closed_output{};
+    throw resource_error{error_code::write_failed, "stdout: cannot be written: " + std::generic_category().message(errno)};
+}
+
+void console::print_unless_quiet(std::string_view text) const {
+    if (!quiet_) print(text);
+}
+
+void console::notice(std::string_view text) const {
+    if (!quiet_) write_all(STDERR_FILENO, "zeroi2v: " + printable(text, 4096) + "\n");
+}
+
+void report_error(std::string_view code, std::string_view message) noexcept {
+    try {
+        write_all(STDERR_FILENO, "zeroi2v: error[" + std::string{code} + "]: " + printable(message, 16384) + "\n");
+    } catch (...) { // no memory for one line
+        write_all(STDERR_FILENO, "zeroi2v: error[out_of_memory]: memory: none left\n");
+    }
+}
+
+int report_exception(std::exception const& fault) noexcept {
+    if (auto const* const known = dynamic_cast<error const*>(&fault)) {
+        report_error(known->code_name(), known->what());
+        return known->exit_status();
+    }
+    if (dynamic_cast<std::bad_alloc const*>(&fault) != nullptr || dynamic_cast<std::length_error const*>(&fault) != nullptr) {
+        report_error(to_string(error_code::out_of_memory), "memory: none left");
+        return 7;
+    }
+    report_error("internal", fault.what());
+    return status_internal;
+}
+
+progress::progress(console const& out, std::string what, std::size_t total)
+    : what_{std::move(what)}, total_{total}, wanted_{!out.quiet() && ::isatty(STDERR_FILENO) == 1},
+      begin_{std::chrono::steady_clock::now()}, last_{begin_} {}
+
+progress::~progress() {
+    if (shown_) write_all(STDERR_FILENO, "\r\x1b[K");
+}
+
+void progress::step(std::size_t done) {
+    if (!wanted_) return;
+    auto const now = std::chrono::steady_clock::now();
+    if (now - begin_ < std::chrono::seconds{2} || now - last_ < std::chrono::milliseconds{100}) return;
+    last_ = now;
+    shown_ = true;
+    write_all(STDERR_FILENO, "\r\x1b[K" + printable(what_, 200) + ": " + std::to_string(done) + "/" + std::to_string(total_));
+}
+
+std::string fixed(double value, int decimals) {
+    std::array<char, 400> text{};
+    auto const [end, fault] = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed, decimals);
+    return fault == std::errc{} ? std::string{text.data(), end} : "?";
+}
+
+std::string scientific(double value, int digits) {
+    if (value == 0) return "0";
+    std::array<char, 64> text{};
+    auto const [end, fault] = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, digits);
+    return fault == std::errc{} ? std::string{text.data(), end} : "?";
+}
+
+std::string bytes_text(double bytes) {
+    if (bytes < 1e3) return fixed(bytes, 0) + " B";
+    if (bytes < 1e6) return fixed(bytes / 1e3, 1) + " kB";
+    if (bytes < 1e8) return fixed(bytes / 1e6, 1) + " MB";
+    if (bytes < 1e9) return fixed(bytes / 1e6, 0) + " MB";
+    return fixed(bytes / 1e9, 2) + " GB";
+}
+
+} // namespace zeroi2v::program

@@ -1,0 +1,202 @@
+// eval: how often a model is right on a list of videos.
+#include "answers.hpp"
+#include "clips.hpp"
+#include "commands.hpp"
+#include "model_source.hpp"
+#include "options.hpp"
+#include "report_json.hpp"
+
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/tensor/tensor.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace zeroi2v::program {
+namespace {
+
+constexpr int status_bad_video = 5;
+
+struct listed_video {
+    std::string text; ///< as the list has it
+    std::filesystem::path path;
+    std::size_t label;
+    std::size_t line;
+};
+
+/// `path label` per line, the label after the last blank; paths are relative to the list's folder.
+/// Errors  unreadable, or a line without a label -> usage_error.
+std::vector<listed_video> read_list(std::filesystem::path const& path) {
+    auto const text = read_text_file(path);
+    std::string const name = printable(path.native(), 4096);
+    std::vector<listed_video> videos;
+    std::size_t number = 0;
+    for (std::string_view rest = text; !rest.empty();) {
+        ++number;
+        auto const end = std::min(rest.find('\n'), rest.size());
+        auto line = rest.substr(0, end);
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+        auto const is_blank = [](char c) { return c == ' ' || c == '\t' || c == '\r'; };
+        while (!line.empty() && is_blank(line.back())) line.remove_suffix(1);
+        if (line.empty()) continue;
+        auto const blank = line.find_last_of(" \t");
+        auto const digits = blank == std::string_view::npos ? std::string_view{} : line.substr(blank + 1);
+        std::size_t label = 0;
+        auto const [stop, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), label);
+        auto video = blank == std::string_view::npos ? std::string_view{} : line.substr(0, blank);
+        while (!video.empty() && is_blank(video.back())) video.remove_suffix(1);
+        if (fault != std::errc{} || stop != digits.data() + digits.size() || digits.empty() || video.empty())
+            throw usage_error{error_code::usage, name + ": line " + std::to_string(number) + ": '" + printable(line, 200) + "' found, a path, a blank and a class number expected"};
+        videos.push_back({std::string{video}, path.parent_path() / std::filesystem::path{std::string{video}}, label, number});
+    }
+    if (videos.empty()) throw usage_error{error_code::usage, name + ": no line found, at least one video expected"};
+    return videos;
+}
+
+struct tally {
+    std::size_t videos = 0, correct = 0, correct_in_5 = 0;
+};
+
+struct result {
+    tally all{};
+    std::vector<tally> per_class;
+    std::vector<std::size_t> confusion; // (K,K), rows are the truth
+    nlohmann::ordered_json bad = nlohmann::ordered_json::array();
+    double decode_s = 0, preprocess_s = 0, model_s = 0;
+};
+
+nlohmann::ordered_json share(std::size_t part, std::size_t whole) {
+    if (whole == 0) return nullptr;
+    return static_cast<double>(part) / static_cast<double>(whole);
+}
+
+/// The mean of the accuracies of the classes that have videos.
+nlohmann::ordered_json mean_class_accuracy(result const& r) {
+    double sum = 0;
+    std::size_t classes = 0;
+    for (auto const& each : r.per_class) {
+        if (each.videos == 0) continue;
+        sum += static_cast<double>(each.correct) / static_cast<double>(each.videos);
+        ++classes;
+    }
+    if (classes == 0) return nullptr;
+    return sum / static_cast<double>(classes);
+}
+
+std::string to_json_text(result const& r, class_names const& names) {
+    using json = nlohmann::ordered_json;
+    std::size_t const classes = r.per_class.size();
+    json per_class = json::array(), confusion = json::array();
+    for (std::size_t k = 0; k < classes; ++k) {
+        auto const name = names[k];
+        auto const& each = r.per_class[k];
+        per_class.push_back({{"index", k}, {"label", name ? json(*name) : json(nullptr)}, {"videos", each.videos}, {"top1", share(each.correct, each.videos)},
+                             {"top5", share(each.correct_in_5, each.videos)}});
+        confusion.push_back(std::vector<std::size_t>(r.confusion.begin() + static_cast<std::ptrdiff_t>(k * classes),
+                                                     r.confusion.begin() + static_cast<std::ptrdiff_t>((k + 1) * classes)));
+    }
+    json const document{{"videos", r.all.videos + r.bad.size()}, {"evaluated", r.all.videos}, {"bad", r.bad.size()},
+                        {"top1", share(r.all.correct, r.all.videos)}, {"top5", share(r.all.correct_in_5, r.all.videos)},
+                        {"mean_class_accuracy", mean_class_accuracy(r)}, {"per_class", std::move(per_class)}, {"confusion", std::move(confusion)},
+                        {"errors", r.bad}, {"seconds", {{"decode", r.decode_s}, {"preprocess", r.preprocess_s}, {"model", r.model_s}}}};
+    return dump(document) + "\n";
+}
+
+std::string percent(nlohmann::ordered_json const& value) { return value.is_null() ? "-" : fixed(100 * value.get<double>(), 2) + " %"; }
+
+std::string to_text(result const& r, class_names const& names) {
+    std::size_t const classes = r.per_class.size();
+    std::string text = "videos   " + std::to_string(r.all.videos) + " evaluated, " + std::to_string(r.bad.size()) + " bad\n";
+    text += "top-1    " + percent(share(r.all.correct, r.all.videos)) + "\ntop-5    " + percent(share(r.all.correct_in_5, r.all.videos))
+            + "\nmean of classes  " + percent(mean_class_accuracy(r)) + "\n";
+    if (r.all.videos > 0) text += "\nclass (videos): top-1, top-5\n";
+    for (std::size_t k = 0; k < classes; ++k) {
+        auto const& each = r.per_class[k];
+        if (each.videos == 0) continue;
+        text += "  " + printable(names.shown(k)) + " (" + std::to_string(each.videos) + "): " + percent(share(each.correct, each.videos)) + ", "
+                + percent(share(each.correct_in_5, each.videos)) + "\n";
+    }
+    struct mistake { std::size_t count, truth, answer; };
+    std::vector<mistake> mistakes;
+    for (std::size_t truth = 0; truth < classes; ++truth)
+        for (std::size_t answer = 0; answer < classes; ++answer)
+            if (truth != answer && r.confusion[truth * classes + answer] > 0) mistakes.push_back({r.confusion[truth * classes + answer], truth, answer});
+    std::ranges::stable_sort(mistakes, [](mistake const& a, mistake const& b) { return a.count > b.count; });
+    if (!mistakes.empty()) text += "\nconfusion: count, truth -> answer\n";
+    constexpr std::size_t most = 50;
+    for (std::size_t i = 0; i < std::min(mistakes.size(), most); ++i)
+        text += "  " + std::to_string(mistakes[i].count) + "  " + printable(names.shown(mistakes[i].truth)) + " -> " + printable(names.shown(mistakes[i].answer)) + "\n";
+    if (mistakes.size() > most) text += "  and " + std::to_string(mistakes.size() - most) + " pairs more (--json has all)\n";
+    return text;
+}
+
+int run(arguments const& typed, console const& out) {
+    model_options const choice{typed};
+    input_options const typed_input{typed, choice};
+    run_options const run{typed, out};
+    std::filesystem::path const checkpoint_path = *typed.operand(0), list_path = *typed.operand(1);
+    auto const videos = read_list(list_path);
+
+    auto const model = open_model(checkpoint_path, choice, tolerance_options{typed});
+    auto const& c = model.config;
+    for (auto const& video : videos)
+        if (video.label >= c.classes())
+            throw model_error{error_code::bad_labels, printable(list_path.native(), 4096) + ": line " + std::to_string(video.line) + ": class "
+                                                          + std::to_string(video.label) + " found, 0 to " + std::to_string(c.classes() - 1) + " expected"};
+    auto const names = names_of(typed, model, choice);
+    auto const input = input_of(model, typed_input, input_use::answers);
+    view_builder::checked(input, c.image_size());
+    running_model engine{model, run, out};
+    note_untrained(model, out);
+
+    result r{.per_class = std::vector<tally>(c.classes()), .confusion = std::vector<std::size_t>(c.classes() * c.classes())};
+    progress shown{out, "videos", videos.size()};
+    for (std::size_t i = 0; i < videos.size(); ++i) {
+        auto const& each = videos[i];
+        try {
+            auto const video = read_video(each.path, input, c.frames(), c.image_size(), typed_input.lenient, run.threads, out);
+            dynamic_tensor<float, 2> logits{video.clip.extent(0), c.classes()};
+            stopwatch const clock;
+            engine.forward(video.clip, logits);
+            r.model_s += clock.seconds();
+            r.decode_s += video.decode_seconds;
+            r.preprocess_s += video.preprocess_seconds;
+            require_finite(logits, printable(each.path.native(), 4096));
+            auto const top = most_probable(join_views(logits, input.average), 5);
+            bool const correct = top.front().index == each.label;
+            bool const in_5 = std::ranges::any_of(top, [&](ranked_class const& k) { return k.index == each.label; });
+            for (tally* const t : {&r.all, &r.per_class[each.label]}) {
+                t->videos += 1;
+                t->correct += correct ? 1U : 0U;
+                t->correct_in_5 += in_5 ? 1U : 0U;
+            }
+            r.confusion[each.label * c.classes() + top.front().index] += 1;
+        } catch (video_error const& fault) {
+            report_error(fault.code_name(), fault.what());
+            r.bad.push_back({{"video", each.text}, {"error", {{"code", std::string{fault.code_name()}}, {"message", fault.what()}}}});
+        }
+        shown.step(i + 1);
+    }
+    out.print(typed.has("--json") ? to_json_text(r, names) : to_text(r, names));
+    return r.bad.empty() ? 0 : status_bad_video;
+}
+
+} // namespace
+
+command eval_command() {
+    return {{"eval",
+             "says how often a model is right on a list of videos",
+             {{"CKPT", "a checkpoint, adapted or merged"}, {"LIST", "`path label` per line; paths are relative to the list"}},
+             {{{"--json", "", "one JSON document on stdout"}}, model_group(), input_group(), run_group(), common_group()},
+             "Videos that cannot be read are counted and left out; the exit status is then 5."},
+            run};
+}
+
+} // namespace zeroi2v::program

@@ -1,0 +1,106 @@
+#include "model_source.hpp"
+
+#include <zeroi2v/core/version.hpp>
+#include <zeroi2v/io/checkpoint.hpp>
+#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/simd/isa.hpp>
+
+#include <utility>
+
+namespace zeroi2v::program {
+namespace {
+
+template <class Adapters>
+vit_engine<Adapters> engine_of(vit_weights<Adapters>&& weights, run_options const& run) {
+    return vit_engine<Adapters>{std::move(weights), {.dtype = run.type, .threads = run.threads, .kernels = run.kernels}};
+}
+
+view<float const, 4> clip_at(view<float const, 5> clips, std::size_t v) {
+    std::size_t const size = clips.extent(1) * clips.extent(2) * clips.extent(3) * clips.extent(4);
+    return view<float const, 4>{clips.data() + v * size, clips.extent(1), clips.extent(2), clips.extent(3), clips.extent(4)};
+}
+
+} // namespace
+
+load_options to_load_options(tolerance_options const& tolerance) {
+    return {.allow_extra = tolerance.allow_extra, .allow_nonfinite = tolerance.allow_nonfinite};
+}
+
+opened_model open_model(std::filesystem::path const& path, model_options const& model, tolerance_options const& tolerance) {
+    auto opened = std::make_unique<checkpoint>(load_checkpoint(path));
+    auto file = std::make_unique<vit_file>(*opened);
+    return open_model(std::move(opened), std::move(file), model, tolerance);
+}
+
+opened_model open_model(std::unique_ptr<checkpoint> opened, std::unique_ptr<vit_file> file, model_options const& model,
+                        tolerance_options const& tolerance) {
+    auto const options = to_load_options(tolerance);
+    auto config = file->config(model.stated, options);
+    auto stated = file->stated(model.stated);
+    return {std::move(opened), std::move(file), std::move(stated), std::move(config), options};
+}
+
+void note_untrained(opened_model const& model, console const& out) {
+    if (model.file->metadata().untrained)
+        out.notice(model.file->name() + ": untrained weights (" + *model.file->metadata().untrained + "): its answers mean nothing");
+}
+
+input_config input_of(opened_model const& model, input_options const& input, input_use use) {
+    return complete(or_else(input.stated, model.file->metadata().input), use);
+}
+
+class_names names_of(arguments const& typed, opened_model const& model, model_options const& choice) {
+    if (auto const path = typed.value("--labels")) return class_names::from_file(*path, model.config.classes());
+    if (choice.named) return class_names::built_in(choice.named->labels, model.config.classes());
+    if (auto const& set = model.file->metadata().labels) return class_names::built_in(*set, model.config.classes());
+    return {};
+}
+
+running_model::running_model(opened_model const& model, run_options const& run, console const& out)
+    : config_{model.config}, engine_{std::visit([&](auto&& weights) -> any_engine { return engine_of(std::move(weights), run); }, model.load())},
+      workspace_{std::visit([](auto const& engine) { return std::unique_ptr<vit_workspace>{new vit_workspace{engine.make_workspace()}}; }, engine_)}, run_{run} {
+    if (workspace_->threads() < run.threads)
+        out.notice("--threads: " + std::to_string(run.threads) + " wanted, the system gave " + std::to_string(workspace_->threads()));
+}
+
+std::string running_model::description() const {
+    std::string const type = run_.type == dtype::bf16 ? "bf16" : run_.type == dtype::i8 ? "int8" : "f32";
+    return type + ", " + std::to_string(workspace_->threads()) + (workspace_->threads() == 1 ? " thread, " : " threads, ")
+           + std::string{to_string(run_.kernels->level)};
+}
+
+void running_model::forward(view<float const, 5> clips, view<float, 2> logits, progress* shown) {
+    for (std::size_t v = 0; v < clips.extent(0); ++v) {
+        std::visit([&](auto const& engine) { engine.forward(clip_at(clips, v), *workspace_, {logits.data() + v * logits.extent(1), logits.extent(1)}); },
+                   engine_);
+        if (shown != nullptr) shown->step(v + 1);
+    }
+}
+
+void running_model::features(view<float const, 5> clips, view<float, 3> out, progress* shown) {
+    std::size_t const frames = out.extent(1), width = out.extent(2);
+    for (std::size_t v = 0; v < clips.extent(0); ++v) {
+        std::visit([&](auto const& engine) {
+            engine.features(clip_at(clips, v), *workspace_, view<float, 2>{out.data() + v * frames * width, frames, width});
+        }, engine_);
+        if (shown != nullptr) shown->step(v + 1);
+    }
+}
+
+file_metadata metadata_of(opened_model const& model, model_options const& choice) {
+    file_metadata result{{metadata_key::version, version_string}, {metadata_key::config, to_json(model.stated).dump()}};
+    auto const& own = model.file->metadata();
+    auto const input = or_else(choice.named ? stated_by(choice.named->input) : stated_input{}, own.input);
+    if (input != stated_input{}) result.emplace(metadata_key::input, to_json(input).dump());
+    if (choice.named && choice.named->sizes.classes == model.config.classes()) result.emplace(metadata_key::labels, std::string{choice.named->labels});
+    else if (own.labels) result.emplace(metadata_key::labels, *own.labels);
+    if (own.untrained) result.emplace(metadata_key::untrained, *own.untrained);
+    return result;
+}
+
+std::vector<std::filesystem::path> inputs_of(model_options const& choice, std::vector<std::filesystem::path> others) {
+    if (choice.config_file) others.push_back(*choice.config_file);
+    return others;
+}
+
+} // namespace zeroi2v::program

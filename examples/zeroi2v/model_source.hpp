@@ -1,0 +1,86 @@
+// A checkpoint opened as the model that the user means: options, metadata and shapes agreed.
+#pragma once
+
+#include "answers.hpp"
+#include "console.hpp"
+#include "options.hpp"
+
+#include <zeroi2v/io/checkpoint.hpp>
+#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/vit_metadata.hpp>
+#include <zeroi2v/model/input_config.hpp>
+#include <zeroi2v/model/stated_config.hpp>
+#include <zeroi2v/model/stated_input.hpp>
+#include <zeroi2v/model/vit_config.hpp>
+#include <zeroi2v/model/vit_engine.hpp>
+#include <zeroi2v/model/vit_workspace.hpp>
+#include <zeroi2v/tensor/tensor_view.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace zeroi2v::program {
+
+/// A file and what it is.
+struct opened_model {
+    std::unique_ptr<checkpoint> opened;
+    std::unique_ptr<vit_file> file;
+    stated_config stated; ///< all that is known, as it is written into files
+    vit_config config;
+    load_options tolerance;
+
+    [[nodiscard]] any_vit load() const { return load_vit(*file, config, tolerance); }
+};
+
+/// Errors  as load_checkpoint and vit_file.
+[[nodiscard]] opened_model open_model(std::filesystem::path const& path, model_options const& model, tolerance_options const& tolerance);
+/// The same with a file that is open already.
+[[nodiscard]] opened_model open_model(std::unique_ptr<checkpoint> opened, std::unique_ptr<vit_file> file, model_options const& model,
+                                      tolerance_options const& tolerance);
+
+[[nodiscard]] load_options to_load_options(tolerance_options const& tolerance);
+
+/// Notices about a model that is going to answer: weights that were never trained.
+void note_untrained(opened_model const& model, console const& out);
+
+/// The input of a model: options, then the preset, then the file.
+[[nodiscard]] input_config input_of(opened_model const& model, input_options const& input, input_use use);
+
+/// Class names: `--labels`, the preset's, or those that the file names.
+[[nodiscard]] class_names names_of(arguments const& typed, opened_model const& model, model_options const& choice);
+
+/// An engine for either kind of weights, with one workspace.
+class running_model {
+public:
+    /// Loads and packs the weights, and frees them.
+    running_model(opened_model const& model, run_options const& run, console const& out);
+
+    [[nodiscard]] vit_config const& config() const noexcept { return config_; }
+    [[nodiscard]] std::string description() const; ///< `f32, 2 threads, avx2`
+
+    /// logits (V,K) of clips (V,T,3,S,S).
+    void forward(view<float const, 5> clips, view<float, 2> logits, progress* shown = nullptr);
+    /// features (V,T,C) of clips (V,T,3,S,S).
+    void features(view<float const, 5> clips, view<float, 3> out, progress* shown = nullptr);
+
+private:
+    using any_engine = std::variant<vit_engine<with_adapters>, vit_engine<no_adapters>>;
+
+    vit_config config_;
+    any_engine engine_;
+    std::unique_ptr<vit_workspace> workspace_;
+    run_options run_;
+};
+
+/// Metadata of a file made with this model: version, config, input, labels, untrained.
+[[nodiscard]] file_metadata metadata_of(opened_model const& model, model_options const& choice);
+
+/// A list of files for output checks: the checkpoint, the configuration file and others that are read.
+[[nodiscard]] std::vector<std::filesystem::path> inputs_of(model_options const& choice, std::vector<std::filesystem::path> others);
+
+} // namespace zeroi2v::program

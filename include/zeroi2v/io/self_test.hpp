@@ -1,0 +1,62 @@
+// self_test: a model computes the logits that its own file keeps.
+#pragma once
+
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/vit_metadata.hpp>
+#include <zeroi2v/model/init.hpp>
+#include <zeroi2v/model/vit_engine.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace zeroi2v {
+
+/// How far computed logits were from the stored ones.
+struct self_test_result {
+    double max_abs{};
+    double tolerance{};
+};
+
+/// Runs the clip random_clip(config, seed) and compares with the logits of the metadata `zeroi2v.self_test`,
+/// {"seed":..,"logits":[..]}, which holds no tensors.
+///
+/// Errors  no self-test in the file, or one that is none -> checkpoint_error self_test_failed; logits further off than
+///         1e-4 max(1, largest |logit|), or not finite -> the same with the figures; as vit_file.
+/// Test    tests/unit/io/self_test.cpp
+[[nodiscard]] inline self_test_result self_test(vit_file const& file, engine_options options = {}, load_options loading = {}) {
+    auto const& metadata = file.source().file().metadata();
+    auto const text = metadata.find(metadata_key::self_test);
+    auto const fail = [&](std::string const& sentence) { return checkpoint_error{error_code::self_test_failed, file.name() + ": self-test: " + sentence}; };
+    if (text == metadata.end()) throw fail("the file has none, metadata zeroi2v.self_test expected");
+    auto const config = file.config(std::nullopt, loading);
+    auto const stored = detail::parse_config_object(text->second, file.name() + " (" + metadata_key::self_test + ")");
+    bool const complete = stored.contains("seed") && stored["seed"].is_number_unsigned() && stored.contains("logits") && stored["logits"].is_array()
+                          && std::all_of(stored["logits"].begin(), stored["logits"].end(), [](auto const& value) { return value.is_number(); });
+    if (!complete) throw fail("a seed and a list of logits expected");
+    auto const expected = stored["logits"].template get<std::vector<double>>();
+    if (expected.size() != config.classes())
+        throw fail(std::to_string(expected.size()) + " logits found, " + std::to_string(config.classes()) + " expected");
+
+    auto const clip = random_clip(config, stored["seed"].template get<std::uint64_t>());
+    auto const logits = std::visit([&](auto&& weights) { return vit_engine{std::move(weights), options}(clip); }, load_vit(file, config, loading));
+    self_test_result result{.max_abs = 0, .tolerance = 1e-4};
+    for (double const value : expected) result.tolerance = std::max(result.tolerance, 1e-4 * std::abs(value));
+    for (std::size_t k = 0; k < expected.size(); ++k) {
+        double const difference = std::abs(static_cast<double>(logits(k)) - expected[k]);
+        if (!(difference <= result.tolerance))
+            throw fail("logit " + std::to_string(k) + " is " + std::to_string(logits(k)) + ", " + std::to_string(expected[k]) + " expected");
+        result.max_abs = std::max(result.max_abs, difference);
+    }
+    return result;
+}
+
+} // namespace zeroi2v

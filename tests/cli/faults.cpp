@@ -1,0 +1,274 @@
+// A, B, C: checkpoints, configurations and clips that are wrong; one typed line each.
+#include "program.hpp"
+
+#include <zeroi2v/io/safetensors.hpp>
+#include <zeroi2v/io/safetensors_writer.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <random>
+
+#include <sys/stat.h>
+
+using namespace cli;
+using nlohmann::json;
+using zeroi2v::read_safetensors;
+
+namespace {
+
+std::string safetensors(std::string const& header, std::size_t data_bytes, std::uint64_t extra_length = 0) {
+    std::uint64_t const length = header.size() + extra_length;
+    std::string file(8, '\0');
+    std::memcpy(file.data(), &length, 8);
+    return file + header + std::string(data_bytes, '\0');
+}
+std::string with_length(std::uint64_t length, std::string const& rest) {
+    std::string file(8, '\0');
+    std::memcpy(file.data(), &length, 8);
+    return file + rest;
+}
+
+/// The tiny model of formats/, as safetensors, changed by `change`.
+std::string changed_model(scratch const& here, std::function<void(zeroi2v::named_tensors&)> const& change) {
+    auto file = read_safetensors(data("formats/expected_f32.safetensors"));
+    change(file);
+    auto const path = here / "changed.safetensors";
+    fs::remove(path);
+    zeroi2v::write_safetensors(path, file);
+    return path;
+}
+
+std::string const first = "backbone.transformer.resblocks.0.";
+
+} // namespace
+
+TEST_CASE("A: damaged and foreign files") {
+    scratch const here;
+    struct fault { std::string name, bytes; char const* code; };
+    std::string const one = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+    std::vector<fault> const faults{
+        {"A1 empty", "", "header_too_small"},
+        {"A1 seven bytes", std::string(7, '\0'), "header_too_small"},
+        {"A2", with_length(100'000'001, "{}"), "header_too_large"},
+        {"A2 2^63", with_length(std::uint64_t{1} << 63U, "{}"), "header_too_large"},
+        {"A2 2^64-1", with_length(~std::uint64_t{0}, "{}"), "header_too_large"},
+        {"A3", with_length(1000, one), "bad_header_length"},
+        {"A4", safetensors("{\"\xff\":1}", 0), "header_not_utf8"},
+        {"A5", safetensors(one.substr(0, one.size() - 1), 8), "bad_json"},
+        {"A7", safetensors(R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"\u0077":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8), "duplicate_key"},
+        {"A8", safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", 12), "bad_offsets"},
+        {"A9", safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8), "bad_offsets"},
+        {"A10", safetensors(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), "size_mismatch"},
+        {"A13", safetensors(R"({"a":{"dtype":"F31","shape":[2],"data_offsets":[0,8]}})", 8), "unknown_dtype"},
+        {"A16 gguf", "GGUF" + std::string(100, '\x01'), "not_safetensors"},
+        {"A16 lfs", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "not_safetensors"},
+        {"A16 text", "this is not a checkpoint, it only says so\n", "not_safetensors"},
+        {"A17", "PK\x03\x04" + std::string(100, 'x'), "bad_zip"},
+    };
+    for (auto const& [name, bytes, code] : faults) {
+        CAPTURE(name);
+        auto const path = here.file("bad", bytes);
+        check_error(run({"inspect", path}), 3, code, {"bad"});
+        check_error(run({"convert", path, "-o", here / "out"}), 3, code);
+        auto const clips = run({"logits", data("b16_short/merged.safetensors"), path, "-o", here / "out", "--config", data("b16_short/config.json")});
+        CHECK(clips.status == 3);
+    }
+    check_error(run({"inspect", here / "none"}), 3, "open_failed");
+    check_error(run({"inspect", here.path().native()}), 3, "open_failed", {"folder"});
+    check_error(run({"inspect", "/dev/zero"}), 3, "open_failed", {"device"});
+    CHECK(::mkfifo((here / "fifo").c_str(), 0600) == 0);
+    check_error(run({"inspect", here / "fifo"}), 3, "open_failed");
+    CHECK(!fs::exists(here / "out"));
+}
+
+TEST_CASE("A15: dtypes and values of weights") {
+    scratch const here;
+    auto const config = data("formats/config.json");
+    auto const merge = [&](std::string const& path, std::vector<std::string> more = {}) {
+        std::vector<std::string> words{"merge", path, "-o", here / "out", "--config", config};
+        words.insert(words.end(), more.begin(), more.end());
+        return run(words);
+    };
+    auto const integers = changed_model(here, [](auto& file) {
+        auto& bias = file.tensors.find("cls_head.fc_cls.bias")->second;
+        bias = zeroi2v::stored_tensor::zeros(zeroi2v::dtype::i32, bias.sizes());
+    });
+    check_error(merge(integers), 3, "unsupported_dtype", {"cls_head.fc_cls.bias", "I32", "F32, F16 or BF16"});
+    auto const nan = changed_model(here, [](auto& file) {
+        auto values = file.tensors.find(first + "mlp.c_fc.weight")->second.template as<float>();
+        values[17] = NAN;
+        values[40] = INFINITY;
+    });
+    check_error(merge(nan), 3, "nonfinite_weight", {"mlp.c_fc.weight", "2 of", "index 17"});
+    check_error(run({"convert", nan, "-o", here / "out"}), 3, "nonfinite_weight");
+    check_error(merge(nan, {"--allow-nonfinite"}), 3, "nonfinite_merge", {"mlp.c_fc"});
+    auto const logits = [&](std::vector<std::string> more) {
+        auto const clips = zeroi2v::stored_tensor::zeros(zeroi2v::dtype::f32, {4, 3, 16, 16});
+        zeroi2v::write_safetensors(here / "clips.safetensors", {{"clip", clips}});
+        std::vector<std::string> words{"logits", nan, here / "clips.safetensors", "-o", here / "out", "--config", config};
+        words.insert(words.end(), more.begin(), more.end());
+        return run(words);
+    };
+    check_error(logits({}), 3, "nonfinite_weight");
+    check_error(logits({"--allow-nonfinite"}), 4, "nonfinite_logits", {"clips.safetensors"});
+    CHECK(!fs::exists(here / "out"));
+    check_success(run({"convert", nan, "-o", here / "out", "--allow-nonfinite"}));
+}
+
+TEST_CASE("B: missing, left over, of another shape") {
+    scratch const here;
+    auto const config = data("formats/config.json");
+    auto const merge = [&](std::string const& path, std::vector<std::string> more = {}) {
+        std::vector<std::string> words{"merge", path, "-o", here / "out", "--config", config};
+        words.insert(words.end(), more.begin(), more.end());
+        return run(words);
+    };
+    check_error(merge(changed_model(here, [](auto& file) { file.tensors.erase(first + "ln_2.bias"); })), 4, "missing_tensors", {first + "ln_2.bias", "1 tensor"});
+    check_error(merge(changed_model(here, [](auto& file) { file.tensors.erase(first + "S_Adapter.D_fc2.bias"); })), 4, "missing_tensors", {"S_Adapter.D_fc2.bias"});
+    auto const many = merge(changed_model(here, [](auto& file) {
+        std::erase_if(file.tensors, [](auto const& entry) { return entry.first.find("ln_") == std::string::npos && entry.first.find("Adapter") == std::string::npos; });
+    }));
+    CHECK(many.status == 4);
+    CHECK(many.err.starts_with("zeroi2v: error[missing_tensors]: "));
+    check_error(merge(data("b16_short/case.safetensors")), 4, "missing_tensors");
+
+    auto const extra = changed_model(here, [](auto& file) { file.tensors.emplace("ema.decay", zeroi2v::stored_tensor::zeros(zeroi2v::dtype::i64, {1})); });
+    check_error(merge(extra), 4, "unexpected_tensors", {"ema.decay"});
+    check_error(run({"convert", extra, "-o", here / "out"}), 4, "unexpected_tensors");
+    check_success(merge(extra, {"--allow-extra"}));
+    check_success(run({"convert", extra, "-o", here / "out", "--allow-extra"}));
+    fs::remove(here / "out");
+
+    auto const reshaped = [&](std::string const& name, zeroi2v::shape sizes) {
+        return changed_model(here, [&](auto& file) { file.tensors.find(name)->second = zeroi2v::stored_tensor::zeros(zeroi2v::dtype::f32, sizes); });
+    };
+    check_error(merge(reshaped(first + "mlp.c_fc.weight", {48, 192})), 4, "bad_shape", {"(48,192)", "(192,48)"});
+    check_error(merge(reshaped(first + "attn.in_proj_weight", {48, 144})), 4, "bad_shape", {"(48,144)", "(144,48)"});
+    check_error(merge(reshaped(first + "MLP_Adapter.D_fc1.weight", {48, 12})), 4, "bad_shape", {"(48,12)", "(12,48)"}); // C2: swapped
+    check_error(merge(reshaped("backbone.positional_embedding", {48, 5})), 4, "bad_shape", {"(48,5)", "(5,48)"});
+    check_error(merge(reshaped("backbone.positional_embedding", {6, 48})), 4, "bad_config", {"6 rows"});          // B5
+    check_error(merge(reshaped("backbone.positional_embedding", {10, 48})), 4, "config_mismatch", {"image_size"}); // never interpolated
+    check_error(merge(reshaped("backbone.temporal_embedding", {1, 5, 48})), 4, "config_mismatch", {"frames"});
+    CHECK(!fs::exists(here / "out"));
+}
+
+TEST_CASE("B4: configurations that make no model") {
+    scratch const here;
+    auto const sound = json::parse(content_of(data("formats/config.json")));
+    auto const with = [&](char const* key, json const& value) {
+        auto changed = sound;
+        if (value.is_null()) changed.erase(key);
+        else changed[key] = value;
+        return run({"merge", data("formats/half.pth"), "-o", here / "out", "--config", here.file("c.json", changed.dump())});
+    };
+    check_success(with("adapter_scale", 0.5));
+    check_error(with("heads", 7), 4, "bad_config", {"heads"});
+    check_error(with("heads", 0), 4, "bad_config", {"heads"});
+    check_error(with("heads", nullptr), 4, "bad_config", {"heads"});
+    check_error(with("head_offsets", nullptr), 4, "bad_config", {"head_offsets"});
+    check_error(with("adapter_scale", nullptr), 4, "bad_config", {"adapter_scale"});
+    check_error(with("head_offsets", {1, 2}), 4, "bad_config", {"head_offsets"});
+    check_error(with("head_offsets", std::vector<int>(12, 32768)), 4, "bad_config", {"head_offsets"});
+    check_error(with("adapter_scale", "0.5"), 4, "bad_config", {"adapter_scale"});
+    check_error(with("layers", 0), 4, "bad_config", {"layers"});
+    check_error(with("layers", 3), 4, "config_mismatch", {"layers"});
+    check_error(with("head_ofsets", 1), 4, "bad_config", {"head_ofsets", "head_offsets?"});
+    check_success(with("width", nullptr)); // the shapes say it
+    auto const config = [&](std::string_view text) {
+        fs::remove(here / "out");
+        return run({"merge", data("formats/half.pth"), "-o", here / "out", "--config", here.file("c.json", text)});
+    };
+    check_error(config("{"), 2, "bad_json", {"c.json", "line 1"});
+    check_error(config("[]"), 4, "bad_config");
+    check_error(config(R"({"heads":12,"heads":12})"), 4, "bad_config", {"twice"});
+    check_error(run({"merge", data("formats/half.pth"), "-o", here / "out", "--config", here / "none.json"}), 2, "open_failed");
+    check_error(run({"merge", data("formats/half.pth"), "-o", here / "out"}), 4, "bad_config", {"heads", "head_offsets", "adapter_scale"});
+    // sizes that overflow are found before memory is asked for
+    for (auto const* const key : {"frames", "classes", "mlp_width", "width", "layers", "image_size"}) {
+        auto huge = sound;
+        huge[key] = std::uint64_t{1} << 47U;
+        check_error(run({"init", "-o", here / "out", "--config", here.file("c.json", huge.dump())}), 4, "bad_config");
+    }
+    CHECK(!fs::exists(here / "out"));
+}
+
+TEST_CASE("clips: malformed 3, of another shape 4") {
+    scratch const here;
+    auto const logits = [&](std::string const& clips) {
+        return run({"logits", data("formats/half.pth"), clips, "-o", here / "out", "--config", data("formats/config.json")});
+    };
+    auto const clips = [&](char const* name, zeroi2v::dtype type, zeroi2v::shape sizes) {
+        zeroi2v::write_safetensors(here / "clips.safetensors", {{name, zeroi2v::stored_tensor::zeros(type, sizes)}});
+        return here / "clips.safetensors";
+    };
+    using zeroi2v::dtype;
+    check_success(logits(clips("clip", dtype::f32, {2, 4, 3, 16, 16})));
+    check_success(logits(clips("clip", dtype::f16, {4, 3, 16, 16})));
+    fs::remove(here / "out");
+    check_error(logits(clips("clips", dtype::f32, {2, 4, 3, 16, 16})), 3, "bad_tensor", {"clip"});
+    check_error(logits(clips("clip", dtype::i32, {2, 4, 3, 16, 16})), 3, "unsupported_dtype", {"I32"});
+    for (auto const& sizes : {zeroi2v::shape{2, 5, 3, 16, 16}, {2, 4, 1, 16, 16}, {2, 4, 3, 16, 8}, {3, 16, 16}, {0, 4, 3, 16, 16}, {1, 2, 4, 3, 16, 16}, {4, 16, 16, 3}})
+        check_error(logits(clips("clip", dtype::f32, sizes)), 4, "bad_shape", {to_string(sizes), "(V,4,3,16,16)"});
+    check_error(logits(data("formats/half.pth")), 3, "not_safetensors");
+    check_error(run({"logits", data("formats/clip_hf.safetensors"), clips("clip", dtype::f32, {4, 3, 16, 16}), "-o", here / "out", "--config", data("formats/config.json")}), 4,
+                "missing_tensors", {"temporal_embedding"});
+    zeroi2v::stored_tensor nan = zeroi2v::stored_tensor::zeros(dtype::f32, {4, 3, 16, 16});
+    nan.as<float>()[5] = NAN;
+    zeroi2v::write_safetensors(here / "clips.safetensors", {{"clip", nan}});
+    check_error(logits(here / "clips.safetensors"), 4, "nonfinite_logits");
+    CHECK(!fs::exists(here / "out"));
+}
+
+TEST_CASE("C: merges that must not be") {
+    scratch const here;
+    auto const merge = [&](std::string const& path, std::vector<std::string> more = {}) {
+        std::vector<std::string> words{"merge", path, "-o", here / "out", "--config", data("formats/config.json")};
+        words.insert(words.end(), more.begin(), more.end());
+        return run(words);
+    };
+    auto const overflowing = changed_model(here, [](auto& file) {
+        for (auto const* const name : {"S_Adapter.D_fc1.weight", "S_Adapter.D_fc2.weight"})
+            std::ranges::fill(file.tensors.find(first + name)->second.template as<float>(), 1e25F);
+    });
+    check_error(merge(overflowing), 3, "nonfinite_merge", {"attn.out_proj"});
+    auto const large = changed_model(here, [](auto& file) { file.tensors.find(first + "mlp.c_fc.weight")->second.template as<float>()[0] = 1e6F; });
+    check_error(merge(large, {"--dtype", "f16"}), 3, "nonfinite_merge", {"mlp.c_fc"});
+    CHECK(!fs::exists(here / "out"));
+}
+
+TEST_CASE("a thousand random damages end well or with one typed line, and leave nothing behind") {
+    scratch const here;
+    std::mt19937 random{20240607};
+    auto const pick = [&](std::size_t limit) { return std::uniform_int_distribution<std::size_t>{0, limit - 1}(random); };
+    std::string const sources[] = {content_of(data("formats/expected_f16.safetensors")), content_of(data("formats/half.pth"))};
+    int failed = 0;
+    for (int i = 0; i < 1000; ++i) {
+        std::string bytes = sources[i % 2];
+        switch (pick(4)) {
+        case 0: // bits, mostly where the structure is
+            for (std::size_t n = 1 + pick(8); n > 0; --n) {
+                std::size_t const at = i % 2 == 0 ? pick(4096) : pick(2) == 0 ? bytes.size() - 1 - pick(8000) : pick(bytes.size());
+                bytes[at] = static_cast<char>(bytes[at] ^ static_cast<char>(1U << pick(8)));
+            }
+            break;
+        case 1: bytes.resize(pick(bytes.size())); break;
+        case 2: bytes.erase(pick(bytes.size()), 1 + pick(64)); break;
+        default: bytes.insert(pick(bytes.size()), std::string(1 + pick(64), static_cast<char>(pick(256)))); break;
+        }
+        auto const path = here.file("damaged", bytes);
+        auto const found = run({"convert", path, "-o", here / "out"}, {.limit_s = 10});
+        CAPTURE(i);
+        CAPTURE(found.err);
+        bool const fine = found.status == 0 && found.err.empty();
+        bool const typed = (found.status == 3 || found.status == 4) && found.err.starts_with("zeroi2v: error[") && std::ranges::count(found.err, '\n') == 1 && found.out.empty();
+        CHECK((fine || typed));
+        CHECK(found.seconds < 2);
+        failed += typed ? 1 : 0;
+        fs::remove(here / (fine ? "out" : "none"));
+        CHECK(here.names() == std::vector<std::string>{"damaged"});
+    }
+    CHECK(failed > 300); // the damages do damage
+}

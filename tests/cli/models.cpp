@@ -1,0 +1,354 @@
+// inspect, convert, merge, logits, features, compare, init: the golden models through the program.
+#include "program.hpp"
+
+#include <zeroi2v/io/safetensors.hpp>
+#include <zeroi2v/io/safetensors_writer.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+#include <utility>
+
+using namespace cli;
+using nlohmann::json;
+using zeroi2v::read_safetensors;
+
+namespace {
+
+std::string config_of(std::string const& model) { return data(model + "/config.json"); }
+
+void check_same_tensors(zeroi2v::named_tensors const& found, zeroi2v::named_tensors const& expected) {
+    CHECK(found.size() == expected.size());
+    for (auto const& [name, tensor] : expected) {
+        CAPTURE(name);
+        REQUIRE(found.contains(name));
+        CHECK(found[name].type() == tensor.type());
+        CHECK(found[name].sizes() == tensor.sizes());
+        CHECK(std::ranges::equal(found[name].bytes(), tensor.bytes()));
+    }
+}
+
+/// Logits of the golden clips against the official code's, in double.
+void check_logits(std::string const& model, std::vector<std::string> const& command, std::string const& out, conditions const& how = {}) {
+    CAPTURE(model);
+    auto const found = run(command, how);
+    check_success(found);
+    auto const expected = read_safetensors(data(model + "/case.safetensors"));
+    auto const result = read_safetensors(out);
+    REQUIRE(result.contains("logits"));
+    CHECK(result["logits"].type() == zeroi2v::dtype::f32);
+    CHECK(distance(result["logits"], expected["logits_f64"]).max_abs <= 2e-5);
+}
+
+constexpr char const* golden[] = {"b16_short", "l14_wide_patch14", "l14_ssv2_offsets", "one_adapter_after_mlp", "no_attention_output_adapter", "qkv_input_adapters"};
+
+} // namespace
+
+TEST_CASE("distance can fail") {
+    auto const tensor = [](std::vector<float> const& values) {
+        zeroi2v::stored_tensor t{zeroi2v::dtype::f32, {values.size()}};
+        std::ranges::copy(values, t.as<float>().begin());
+        return t;
+    };
+    auto const base = tensor({1, 2, 3});
+    CHECK(distance(base, base).max_abs == 0);
+    CHECK(distance(tensor({1, 2, 3.5F}), base).max_abs == 0.5);
+    CHECK(distance(tensor({1, -2, 3}), base).max_abs == 4);
+    CHECK(distance(tensor({3, 2, 1}), base).max_abs == 2);
+    CHECK(distance(tensor({1, 2, NAN}), base).max_abs > 1e30);
+    CHECK(distance(tensor({1, 2, INFINITY}), base).relative_l2 > 1e30);
+    CHECK(distance(tensor({1, 2}), base).max_abs > 1e30);
+    CHECK(distance(tensor({}), tensor({})).max_abs > 1e30);
+}
+
+TEST_CASE("golden models: logits before and after merging, through every command of the way") {
+    for (std::string const model : golden) {
+        CAPTURE(model);
+        scratch const here;
+        auto const adapted = data(model + "/adapted.pth"), clips = data(model + "/case.safetensors");
+        check_logits(model, {"logits", adapted, clips, "-o", here / "adapted.st", "--config", config_of(model)}, here / "adapted.st");
+
+        auto const merging = run({"merge", adapted, "-o", here / "merged.safetensors", "--config", config_of(model)});
+        check_success(merging);
+        CHECK(merging.out.find("probe clip") != std::string::npos);
+        check_logits(model, {"logits", here / "merged.safetensors", clips, "-o", here / "merged.st"}, here / "merged.st");
+        auto const before = read_safetensors(here / "adapted.st"), after = read_safetensors(here / "merged.st");
+        CHECK(distance(after["logits"], before["logits"]).relative_l2 <= 5e-6);
+
+        if (!fs::exists(data(model + "/merged.safetensors"))) continue;
+        auto const official = read_safetensors(data(model + "/merged.safetensors")), ours = read_safetensors(here / "merged.safetensors");
+        CHECK(ours.size() == official.size());
+        for (auto const& [name, tensor] : official) {
+            CAPTURE(name);
+            REQUIRE(ours.contains(name));
+            auto const d = distance(ours[name], tensor);
+            CHECK(d.max_abs <= 3e-6 * d.largest);
+        }
+    }
+}
+
+TEST_CASE("every instruction set of this machine gives the golden logits, every number of threads the same bits") {
+    scratch const here;
+    int ran = 0;
+    for (std::string const isa : {"sse2", "avx2", "avx512", "avx512vnni", "avx512bf16"}) {
+        conditions const how{.environment = {{"ZEROI2V_ISA", isa}}};
+        auto const probe = run({"presets"}, how);
+        if (probe.status != 0) {
+            check_error(probe, 8, "isa_unavailable", {isa});
+            continue;
+        }
+        ++ran;
+        check_logits("b16_short", {"logits", data("b16_short/adapted.pth"), data("b16_short/case.safetensors"), "-o", here / "out", "--config", config_of("b16_short")},
+                     here / "out", how);
+    }
+    CHECK(ran >= 1);
+    std::string first;
+    for (std::string const threads : {"1", "2", "3", "7"})
+        for (std::string const type : {"f32"}) {
+            check_success(run({"logits", data("b16_short/adapted.pth"), data("b16_short/case.safetensors"), "-o", here / "out", "--config", config_of("b16_short"),
+                               "--threads", threads, "--dtype", type}));
+            auto const bytes = content_of(here / "out");
+            if (first.empty()) first = bytes;
+            CHECK(bytes == first);
+        }
+    for (auto const& [type, tolerance] : {std::pair{"bf16", 1e-2}, {"int8", 4e-2}}) {
+        CAPTURE(type);
+        check_success(run({"logits", data("b16_short/merged.safetensors"), data("b16_short/case.safetensors"), "-o", here / "out", "--config",
+                           config_of("b16_short"), "--dtype", type}));
+        auto const d = distance(read_safetensors(here / "out")["logits"], read_safetensors(data("b16_short/case.safetensors"))["logits_f64"]);
+        CHECK(d.relative_l2 > 0);
+        CHECK(d.relative_l2 <= tolerance);
+    }
+}
+
+TEST_CASE("features are the official ones") {
+    scratch const here;
+    check_success(run({"features", data("b16_short/adapted.pth"), data("b16_short/case.safetensors"), "-o", here / "out", "--config", config_of("b16_short")}));
+    auto const expected = read_safetensors(data("b16_short/case.safetensors"));
+    auto const d = distance(read_safetensors(here / "out")["features"], expected["features"]);
+    CHECK(d.max_abs <= 2e-5);
+}
+
+TEST_CASE("one clip without a view dimension is one view") {
+    scratch const here;
+    auto const all = read_safetensors(data("b16_short/case.safetensors"));
+    auto const& clip = all["clip"];
+    std::size_t const half = clip.byte_size() / 2;
+    zeroi2v::stored_tensor one{zeroi2v::dtype::f32, {8, 3, 32, 32}};
+    std::copy_n(clip.bytes().begin(), half, one.bytes().begin());
+    zeroi2v::write_safetensors(here / "one.safetensors", {{"clip", one}});
+    check_success(run({"logits", data("b16_short/adapted.pth"), here / "one.safetensors", "-o", here / "out", "--config", config_of("b16_short")}));
+    auto const logits = read_safetensors(here / "out");
+    CHECK(logits["logits"].sizes() == zeroi2v::shape{1, 10});
+    CHECK(std::abs(logits["logits"].value(3) - all["logits_f64"].value(3)) <= 2e-5);
+}
+
+TEST_CASE("every format becomes the same tensors") {
+    for (auto const& [file, expected] : {std::pair{"mmengine.pth", "f32"}, {"strided.pth", "f32"}, {"ddp.pth", "f32"}, {"half.pth", "f16"}, {"bare_bf16.pth", "bf16"},
+                                         {"clip_openai.safetensors", "image"}, {"clip_hf.safetensors", "image"}, {"clip_timm.safetensors", "image"},
+                                         {"clip_torchscript.pt", "image"}}) {
+        CAPTURE(file);
+        scratch const here;
+        auto const found = run({"convert", data(std::string{"formats/"} + file), "-o", here / "out.safetensors"});
+        check_success(found);
+        auto const wanted = read_safetensors(data(std::string{"formats/expected_"} + expected + ".safetensors"));
+        auto const tensors = read_safetensors(here / "out.safetensors");
+        check_same_tensors(tensors, wanted);
+        CHECK(tensors.metadata.at("zeroi2v.merged") == "false");
+        CHECK(tensors.metadata.contains("zeroi2v.version"));
+        CHECK(!tensors.metadata.contains("zeroi2v.config"));
+        // what was converted converts to itself
+        check_success(run({"convert", here / "out.safetensors", "-o", here / "again.safetensors"}));
+        CHECK(content_of(here / "again.safetensors") == content_of(here / "out.safetensors"));
+        CHECK(run({"compare", here / "out.safetensors", data(std::string{"formats/"} + file)}).status == 0);
+    }
+    scratch const here;
+    check_error(run({"convert", data("formats/legacy.pth"), "-o", here / "out"}), 3, "unsupported_layout", {"torch.save"});
+    CHECK(here.names().empty());
+}
+
+TEST_CASE("convert with a model writes its configuration, after it agreed with the shapes") {
+    scratch const here;
+    check_success(run({"convert", data("formats/half.pth"), "-o", here / "out.safetensors", "--config", data("formats/config.json")}));
+    auto const metadata = read_safetensors(here / "out.safetensors").metadata;
+    CHECK(json::parse(metadata.at("zeroi2v.config")) == json::parse(content_of(data("formats/config.json"))));
+    check_error(run({"convert", data("formats/half.pth"), "-o", here / "no", "--preset", "clip-b16-k400-8f"}), 4, "config_mismatch", {"image_size"});
+    check_error(run({"merge", here / "out.safetensors", "-o", here / "no", "--config", config_of("b16_short")}), 4, "config_mismatch");
+    auto other = json::parse(content_of(data("formats/config.json")));
+    other["adapter_scale"] = 0.25;
+    auto const quarter = here.file("quarter.json", other.dump());
+    check_error(run({"merge", here / "out.safetensors", "-o", here / "no", "--config", quarter}), 4, "config_mismatch", {"adapter_scale", "0.25", "0.5"});
+    check_success(run({"merge", here / "out.safetensors", "-o", here / "merged.safetensors"}));
+    // once merged, the scale no longer counts
+    check_success(run({"convert", here / "merged.safetensors", "-o", here / "again.safetensors", "--config", quarter}));
+    CHECK(!fs::exists(here / "no"));
+}
+
+TEST_CASE("a merged file says so, keeps its proof, and merges no second time") {
+    scratch const here;
+    auto const merge = [&](std::vector<std::string> more) {
+        std::vector<std::string> words{"merge", data("b16_short/adapted.pth"), "-o", here / "m.safetensors", "--config", config_of("b16_short")};
+        words.insert(words.end(), more.begin(), more.end());
+        return run(words);
+    };
+    check_success(merge({}));
+    auto const file = read_safetensors(here / "m.safetensors");
+    CHECK(file.metadata.at("zeroi2v.merged") == "true");
+    CHECK(json::parse(file.metadata.at("zeroi2v.config")) == json::parse(content_of(config_of("b16_short"))));
+    auto const report = json::parse(file.metadata.at("zeroi2v.merge_report"));
+    CHECK(report["layers"].size() == 8);
+    CHECK(report["max_ulp"] <= 1.0);
+    CHECK(report["probe"]["relative_l2"] <= 5e-6);
+    CHECK(report["adapter_scale"] == 0.5);
+    for (auto const& [name, tensor] : file) CHECK(name.find("Adapter") == std::string::npos);
+
+    check_error(run({"merge", here / "m.safetensors", "-o", here / "no"}), 3, "already_merged", {"m.safetensors"});
+    check_error(run({"merge", data("b16_short/merged.safetensors"), "-o", here / "no", "--config", config_of("b16_short")}), 3, "no_adapters");
+    check_error(run({"merge", data("formats/clip_openai.safetensors"), "-o", here / "no"}), 3, "no_adapters");
+    check_error(run({"merge", data("formats/clip_torchscript.pt"), "-o", here / "no", "--preset", "clip-b16-k400-8f"}), 3, "no_adapters");
+    CHECK(!fs::exists(here / "no"));
+
+    auto const tested = run({"inspect", here / "m.safetensors", "--self-test"});
+    check_success(tested);
+    CHECK(tested.out.find("self-test passed") != std::string::npos);
+    auto const untested = run({"inspect", data("b16_short/adapted.pth"), "--self-test"});
+    CHECK(untested.status == 3);
+    CHECK(untested.err.starts_with("zeroi2v: error[self_test_failed]: "));
+
+    auto const quiet = merge({"--quiet"});
+    check_success(quiet);
+    CHECK(quiet.out.empty());
+    for (auto const& [type, name, tolerance] : {std::tuple{"f32", zeroi2v::dtype::f32, 5e-6}, {"f16", zeroi2v::dtype::f16, 2e-3}, {"bf16", zeroi2v::dtype::bf16, 1e-2}}) {
+        check_success(merge({"--dtype", type}));
+        auto const typed = read_safetensors(here / "m.safetensors");
+        CHECK(typed["backbone.transformer.resblocks.0.attn.in_proj_weight"].type() == name);
+        check_success(run({"logits", here / "m.safetensors", data("b16_short/case.safetensors"), "-o", here / "out"}));
+        CHECK(distance(read_safetensors(here / "out")["logits"], read_safetensors(data("b16_short/case.safetensors"))["logits_f64"]).relative_l2 <= tolerance);
+    }
+}
+
+TEST_CASE("the self-test of a changed file fails") {
+    scratch const here;
+    check_success(run({"merge", data("b16_short/adapted.pth"), "-o", here / "m.safetensors", "--config", config_of("b16_short")}));
+    auto file = read_safetensors(here / "m.safetensors");
+    auto& weight = file.tensors.find("backbone.transformer.resblocks.1.mlp.c_proj.weight")->second;
+    weight.as<float>()[7] += 0.5F;
+    zeroi2v::write_safetensors(here / "m.safetensors", file);
+    auto const found = run({"inspect", here / "m.safetensors", "--self-test"});
+    CHECK(found.status == 3);
+    CHECK(found.err.starts_with("zeroi2v: error[self_test_failed]: "));
+}
+
+TEST_CASE("inspect says what is there, and guesses nothing") {
+    auto const found = run({"inspect", data("formats/mmengine.pth"), "--json"});
+    check_success(found);
+    auto const document = json::parse(found.out);
+    CHECK(document["format"] == "torch");
+    CHECK(document["tensors"].size() == 38);
+    CHECK(document["model"]["config"]["width"] == 48);
+    CHECK(document["model"]["config"]["image_size"] == 16);
+    CHECK(!document["model"]["config"].contains("heads"));
+    CHECK(!document["model"]["config"].contains("adapter_scale"));
+    CHECK(document["model"]["adapters"] == json({"T_Adapter_in", "S_Adapter", "MLP_Adapter", "MLP_Adapter_out"}));
+    CHECK(document["model"]["adapter_rank"] == 12);
+    CHECK(document["model"]["merged"] == false);
+    for (auto const& [file, names] : {std::pair{"clip_hf.safetensors", "HF CLIP"}, {"clip_timm.safetensors", "timm"}, {"clip_openai.safetensors", "OpenAI CLIP"},
+                                      {"clip_torchscript.pt", "OpenAI CLIP"}}) {
+        auto const image = json::parse(run({"inspect", data(std::string{"formats/"} + file), "--json"}).out);
+        CHECK(image["model"]["names"] == names);
+        CHECK(image["model"]["video"] == false);
+        CHECK(image["model"]["adapters"].empty());
+    }
+    auto const clips = run({"inspect", data("b16_short/case.safetensors"), "--json"});
+    check_success(clips);
+    CHECK(json::parse(clips.out)["model"].is_null());
+    for (std::string const model : golden) check_success(run({"inspect", data(model + "/adapted.pth")}));
+    auto const text = run({"inspect", data("qkv_input_adapters/adapted.pth")});
+    CHECK(text.out.find("T_Adapter_in_q") != std::string::npos);
+    CHECK(text.out.find("head_offsets") != std::string::npos);
+}
+
+TEST_CASE("compare says how far, and refuses what cannot be compared") {
+    scratch const here;
+    auto const same = run({"compare", data("b16_short/merged.safetensors"), data("b16_short/merged.safetensors")});
+    check_success(same);
+    CHECK(same.out.find("compared 34 tensors, 34 equal bit for bit") != std::string::npos);
+    auto file = read_safetensors(data("b16_short/merged.safetensors"));
+    file.tensors.find("cls_head.fc_cls.bias")->second.as<float>()[2] += 0.25F;
+    zeroi2v::write_safetensors(here / "other.safetensors", file);
+    auto const other = run({"compare", data("b16_short/merged.safetensors"), here / "other.safetensors"});
+    check_success(other);
+    CHECK(other.out.find("33 equal bit for bit; largest max abs 0.25 (cls_head.fc_cls.bias)") != std::string::npos);
+    auto const unlike = run({"compare", data("b16_short/adapted.pth"), data("b16_short/merged.safetensors")});
+    CHECK(unlike.status == 4);
+    CHECK(unlike.err.starts_with("zeroi2v: error[missing_tensors]: "));
+    CHECK(unlike.out.find("only in A") != std::string::npos);
+    // other names, the same model; other dtypes
+    check_success(run({"compare", data("formats/clip_hf.safetensors"), data("formats/clip_timm.safetensors")}));
+    check_success(run({"compare", data("formats/half.pth"), data("formats/mmengine.pth")}));
+    check_error(run({"compare", data("formats/half.pth"), here / "none"}), 3, "open_failed");
+}
+
+TEST_CASE("init draws the same bits everywhere, and zero adapters change nothing") {
+    scratch const here;
+    auto const config = config_of("b16_short");
+    auto const init = [&](std::string const& out, std::vector<std::string> more) {
+        std::vector<std::string> words{"init", "-o", out, "--config", config};
+        words.insert(words.end(), more.begin(), more.end());
+        check_success(run(words));
+        return read_safetensors(out);
+    };
+    auto const zero = init(here / "zero.safetensors", {"--seed", "1"});
+    auto const random = init(here / "random.safetensors", {"--seed", "1", "--adapters", "random"});
+    auto const none = init(here / "none.safetensors", {"--seed", "1", "--adapters", "none"});
+    auto const again = init(here / "again.safetensors", {"--seed", "1"});
+    auto const other = init(here / "other.safetensors", {"--seed", "2"});
+    CHECK(content_of(here / "zero.safetensors") == content_of(here / "again.safetensors"));
+    CHECK(content_of(here / "zero.safetensors") != content_of(here / "other.safetensors"));
+    CHECK(zero.size() == 66);
+    CHECK(none.size() == 34);
+    CHECK(zero.metadata.at("zeroi2v.merged") == "false");
+    CHECK(json::parse(zero.metadata.at("zeroi2v.config")) == json::parse(content_of(config)));
+    std::string const weight = "backbone.transformer.resblocks.0.attn.in_proj_weight", second = "backbone.transformer.resblocks.1.S_Adapter.D_fc2.weight";
+    CHECK(std::ranges::equal(zero[weight].bytes(), none[weight].bytes()));
+    CHECK(std::ranges::all_of(zero[second].as<float>(), [](float v) { return v == 0; }));
+    CHECK(!std::ranges::all_of(random[second].as<float>(), [](float v) { return v == 0; }));
+    double sum = 0, squares = 0;
+    for (float const v : zero[weight].as<float>()) sum += static_cast<double>(v), squares += static_cast<double>(v) * static_cast<double>(v);
+    auto const n = static_cast<double>(zero[weight].count());
+    CHECK(std::abs(sum / n) < 0.001);
+    CHECK(std::sqrt(squares / n) == doctest::Approx(0.02).epsilon(0.02));
+
+    // merge of zero adapters: the base, bit for bit
+    check_success(run({"merge", here / "zero.safetensors", "-o", here / "merged.safetensors"}));
+    check_same_tensors(read_safetensors(here / "merged.safetensors"), none);
+    auto const sized = init(here / "sized.safetensors", {"--classes", "7", "--frames", "3"});
+    CHECK(sized["cls_head.fc_cls.weight"].sizes() == zeroi2v::shape{7, 96});
+    CHECK(sized["backbone.temporal_embedding"].sizes() == zeroi2v::shape{1, 3, 96});
+    check_error(run({"init", "-o", here / "no"}), 4, "bad_config");
+}
+
+TEST_CASE("init around an image checkpoint keeps its weights") {
+    scratch const here;
+    auto const config = data("formats/config.json");
+    for (std::string const image : {"clip_openai.safetensors", "clip_hf.safetensors", "clip_timm.safetensors", "clip_torchscript.pt"}) {
+        CAPTURE(image);
+        check_success(run({"init", data("formats/" + image), "-o", here / "out.safetensors", "--config", config}));
+        auto const file = read_safetensors(here / "out.safetensors");
+        auto const expected = read_safetensors(data("formats/expected_image.safetensors"));
+        for (auto const& [name, tensor] : expected) {
+            REQUIRE(file.contains(name));
+            CHECK(std::ranges::equal(file[name].bytes(), tensor.bytes()));
+        }
+        CHECK(file.size() == 38);
+        CHECK(std::ranges::all_of(file["backbone.temporal_embedding"].as<float>(), [](float v) { return v == 0; }));
+    }
+    check_error(run({"init", data("formats/clip_openai.safetensors"), "-o", here / "no", "--preset", "clip-b16-k400-8f"}), 4, "config_mismatch");
+    check_error(run({"init", data("formats/half.pth"), "-o", here / "no", "--config", config}), 4, "unexpected_tensors", {"adapters"});
+    // one of ours: one frame, no adapters
+    check_success(run({"init", "-o", here / "image.safetensors", "--config", config, "--frames", "1", "--adapters", "none", "--seed", "5"}));
+    check_success(run({"init", here / "image.safetensors", "-o", here / "video.safetensors", "--config", config}));
+    auto const image = read_safetensors(here / "image.safetensors"), video = read_safetensors(here / "video.safetensors");
+    CHECK(std::ranges::equal(image["backbone.conv1.weight"].bytes(), video["backbone.conv1.weight"].bytes()));
+    CHECK(video["backbone.temporal_embedding"].sizes() == zeroi2v::shape{1, 4, 48});
+}

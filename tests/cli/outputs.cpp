@@ -1,0 +1,141 @@
+// E3, E4: outputs, signals, closed pipes, odd paths.
+#include "program.hpp"
+
+#include <zeroi2v/io/safetensors.hpp>
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+#include <sys/stat.h>
+
+using namespace cli;
+
+namespace {
+
+std::vector<std::string> convert(std::string const& in, std::string const& out) { return {"convert", in, "-o", out}; }
+
+/// A model large enough to be interrupted while it is written.
+std::string large_config(scratch const& here) {
+    return here.file("large.json", R"({"image_size":32,"patch_size":8,"frames":8,"width":512,"layers":6,"heads":8,"mlp_width":2048,
+        "classes":10,"adapter_scale":0.5,"head_offsets":[-1,1,0,0,0,0,0,0]})");
+}
+
+} // namespace
+
+TEST_CASE("an output is judged before any work") {
+    scratch const here;
+    auto const in = data("formats/half.pth");
+    check_error(run(convert(in, here / "none/out")), 2, "unwritable_output", {"none"});
+    check_error(run(convert(in, here.path().native())), 2, "unwritable_output", {"folder"});
+    check_error(run(convert(in, here.path().native() + "/")), 2, "unwritable_output", {"folder"});
+    check_error(run(convert(in, "/dev/null")), 2, "unwritable_output", {"device"});
+    check_error(run(convert(in, here / "x" + std::string(5000, 'x'))), 2, "unwritable_output");
+    check_error(run(convert(here / "none.pth", here / "none/out")), 2, "unwritable_output"); // before the input is opened
+    CHECK(::mkfifo((here / "fifo").c_str(), 0600) == 0);
+    check_error(run(convert(in, here / "fifo")), 2, "unwritable_output", {"pipe"});
+
+    here.file("locked", "x");
+    fs::permissions(here / "locked", fs::perms::owner_read);
+    check_error(run(convert(in, here / "locked")), 2, "unwritable_output", {"locked"});
+    fs::create_directory(here / "folder");
+    fs::permissions(here / "folder", fs::perms::owner_read | fs::perms::owner_exec);
+    check_error(run(convert(in, here / "folder/out")), 2, "unwritable_output", {"folder"});
+    CHECK(content_of(here / "locked") == "x");
+    CHECK(here.names() == std::vector<std::string>{"fifo", "folder", "locked"});
+}
+
+TEST_CASE("an input is never replaced, whatever it is called") {
+    scratch const here;
+    auto const bytes = content_of(data("formats/half.pth"));
+    auto const in = here.file("in.pth", bytes);
+    fs::create_symlink("in.pth", here / "symlink");
+    fs::create_hard_link(in, here / "hardlink");
+    for (std::string const& out : {in, here / "./in.pth", here / "symlink", here / "hardlink"}) {
+        CAPTURE(out);
+        check_error(run(convert(in, out)), 2, "same_file", {"in.pth"});
+    }
+    auto const config = here.file("c.json", content_of(data("b16_short/config.json")));
+    check_error(run({"merge", data("b16_short/adapted.pth"), "-o", config, "--config", config}), 2, "same_file");
+    auto const clips = here.file("clips.safetensors", content_of(data("b16_short/case.safetensors")));
+    check_error(run({"logits", data("b16_short/adapted.pth"), clips, "-o", clips, "--config", config}), 2, "same_file");
+    auto const video = here.file("v.mp4", content_of(demo_video()));
+    check_error(run({"preprocess", video, "-o", video, "--preset", "clip-b16-k400-8f"}), 2, "same_file");
+    check_error(run({"classify", data("b16_short/adapted.pth"), video, "--config", config, "--html", video}), 2, "same_file");
+    CHECK(content_of(in) == bytes);
+}
+
+TEST_CASE("an existing output is replaced in one step, and kept where the work fails") {
+    scratch const here;
+    auto const out = here.file("out.safetensors", "old");
+    check_error(run(convert(here / "none.pth", out)), 3, "open_failed");
+    CHECK(content_of(out) == "old");
+    check_error(run({"merge", data("b16_short/adapted.pth"), "-o", out}), 4, "bad_config", {"heads", "head_offsets", "adapter_scale"});
+    CHECK(content_of(out) == "old");
+    check_success(run(convert(data("formats/half.pth"), out)));
+    CHECK(content_of(out) != "old");
+    CHECK(here.names() == std::vector<std::string>{"out.safetensors"});
+}
+
+TEST_CASE("signals end the program at once and leave nothing behind") {
+    scratch const here;
+    auto const config = large_config(here);
+    auto const before = here.names();
+    for (auto const& [signal, status] : {std::pair{SIGINT, 130}, {SIGTERM, 143}, {SIGHUP, 129}}) {
+        auto const found = run({"init", "-o", here / "out.safetensors", "--config", config},
+                               {.signal = signal, .when_exists = ".zeroi2v-", .watched = here.path()});
+        CAPTURE(signal);
+        check_error(found, status, "interrupted");
+        CHECK(here.names() == before);
+    }
+}
+
+TEST_CASE("a reader that has gone ends the program with 141, a full device with 7") {
+    for (std::vector<std::string> const& words : {std::vector<std::string>{"presets"}, {"--help"}, {"--version"}, {"inspect", data("formats/half.pth"), "--json"},
+                                                  {"compare", data("formats/half.pth"), data("formats/half.pth")}}) {
+        CAPTURE(words[0]);
+        auto const broken = run(words, {.to = conditions::output::broken_pipe});
+        CHECK(broken.status == 141);
+        CHECK(broken.err.empty());
+        CHECK(run(words, {.to = conditions::output::closed}).status == 141);
+        check_error(run(words, {.to = conditions::output::full}), 7, "write_failed", {"stdout"});
+    }
+    // No file becomes stdout.
+    scratch const here;
+    auto const found = run({"convert", data("formats/half.pth"), "-o", here / "out"}, {.to = conditions::output::closed});
+    CHECK(found.status == 141);
+    if (!here.names().empty()) CHECK(!zeroi2v::read_safetensors(here / "out").tensors.empty());
+    check_success(run({"convert", data("formats/half.pth"), "-o", here / "out", "--quiet"}, {.to = conditions::output::closed}));
+}
+
+TEST_CASE("paths are bytes") {
+    scratch const here;
+    for (std::string const& name : {std::string{"with blank"}, std::string{"new\nline"}, std::string{"[a,b]"}, std::string{"{}"}, std::string{"größe"},
+                                    std::string{"-dash"}, std::string{"\xff\xfe"}, std::string{"%s%n"}, std::string{"a=b"}}) {
+        CAPTURE(name);
+        auto const in = here.file(name, content_of(data("formats/half.pth")));
+        auto const found = run({"convert", "-o", here / ("out " + name), "--", in});
+        check_success(found);
+        CHECK(std::ranges::count(found.out, '\n') == 1);
+        check_success(run({"convert", "-o", "out2 " + name, "--", name}, {.folder = here.path()}));
+        auto const missing = run({"convert", "-o", here / "out3", "--", here / ("none " + name)});
+        check_error(missing, 3, "open_failed");
+    }
+    auto const longest = run({"inspect", "/" + std::string(4095, 'x')});
+    check_error(longest, 3, "open_failed");
+    std::string deep = here.path().native();
+    while (deep.size() < 3800) {
+        deep += "/" + std::string(200, 'd');
+        fs::create_directory(deep);
+    }
+    auto const far = deep + "/in.pth";
+    fs::copy_file(data("formats/half.pth"), far);
+    check_success(run({"convert", far, "-o", deep + "/out.safetensors"}));
+}
+
+TEST_CASE("memory that is not there is said with status 7") {
+    scratch const here;
+    auto const found = run({"init", "-o", here / "out", "--preset", "clip-b16-k400-8f"}, {.address_space = std::size_t{160} << 20U});
+    check_error(found, 7, "out_of_memory");
+    CHECK(here.names().empty());
+}

@@ -1,0 +1,182 @@
+#include "program.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace cli {
+namespace {
+
+struct pipe_ends {
+    int read = -1, write = -1;
+    pipe_ends() {
+        std::array<int, 2> ends{};
+        if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw std::runtime_error{"pipe"};
+        read = ends[0];
+        write = ends[1];
+    }
+    pipe_ends(pipe_ends const&) = delete;
+    pipe_ends& operator=(pipe_ends const&) = delete;
+    ~pipe_ends() { close_read(), close_write(); }
+    void close_read() { if (read >= 0) ::close(std::exchange(read, -1)); }
+    void close_write() { if (write >= 0) ::close(std::exchange(write, -1)); }
+};
+
+bool has_match(fs::path const& folder, std::string const& beginning) {
+    std::error_code ignored;
+    for (auto const& entry : fs::directory_iterator{folder, ignored})
+        if (entry.path().filename().native().starts_with(beginning)) return true;
+    return false;
+}
+
+[[noreturn]] void become_program(std::vector<std::string> const& arguments, conditions const& how, int out, int err) {
+    for (auto const& [name, value] : how.environment) {
+        if (value.empty()) ::unsetenv(name.c_str());
+        else ::setenv(name.c_str(), value.c_str(), 1);
+    }
+    if (!how.folder.empty() && ::chdir(how.folder.c_str()) != 0) ::_exit(127);
+    if (how.address_space > 0) {
+        rlimit const limit{how.address_space, how.address_space};
+        ::setrlimit(RLIMIT_AS, &limit);
+    }
+    ::signal(SIGPIPE, SIG_DFL);
+    if (how.to == conditions::output::closed) ::close(STDOUT_FILENO);
+    else if (how.to == conditions::output::full) ::dup2(::open("/dev/full", O_WRONLY), STDOUT_FILENO);
+    else ::dup2(out, STDOUT_FILENO);
+    ::dup2(err, STDERR_FILENO);
+    std::vector<char*> words{const_cast<char*>("zeroi2v")};
+    for (auto const& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
+    words.push_back(nullptr);
+    ::execv(ZEROI2V_PROGRAM, words.data());
+    ::_exit(127);
+}
+
+} // namespace
+
+outcome run(std::vector<std::string> const& arguments, conditions const& how) {
+    using clock = std::chrono::steady_clock;
+    pipe_ends out, err;
+    if (how.to == conditions::output::broken_pipe) out.close_read();
+    auto const begin = clock::now();
+    auto const since = [&] { return std::chrono::duration<double>(clock::now() - begin).count(); };
+    ::pid_t const child = ::fork();
+    if (child < 0) throw std::runtime_error{"fork"};
+    if (child == 0) become_program(arguments, how, out.write, err.write);
+    out.close_write();
+    err.close_write();
+
+    outcome result;
+    bool sent = how.signal == 0;
+    for (;;) {
+        if (!sent && has_match(how.watched, how.when_exists)) {
+            ::kill(child, how.signal);
+            sent = true;
+        }
+        if (since() > how.limit_s) {
+            ::kill(child, SIGKILL);
+            result.err += "\n[killed by the test: over its time]";
+            break;
+        }
+        std::array<pollfd, 2> ends{{{out.read, POLLIN, 0}, {err.read, POLLIN, 0}}};
+        ::poll(ends.data(), ends.size(), sent ? 100 : 1);
+        for (std::size_t i = 0; i < 2; ++i) {
+            if (ends[i].fd < 0 || ends[i].revents == 0) continue;
+            std::array<char, 65536> buffer{};
+            auto const got = ::read(ends[i].fd, buffer.data(), buffer.size());
+            if (got > 0) (i == 0 ? result.out : result.err).append(buffer.data(), static_cast<std::size_t>(got));
+            else i == 0 ? out.close_read() : err.close_read();
+        }
+        if (out.read < 0 && err.read < 0) break;
+    }
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+    result.status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    result.seconds = since();
+    return result;
+}
+
+scratch::scratch() {
+    std::string name = (fs::temp_directory_path() / "zeroi2v_cli_XXXXXX").native();
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error{"mkdtemp"};
+    path_ = name;
+}
+
+scratch::~scratch() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+}
+
+std::string scratch::file(std::string_view name, std::string_view content) const {
+    std::ofstream stream{path_ / name, std::ios::binary};
+    stream << content;
+    return (path_ / name).native();
+}
+
+std::vector<std::string> scratch::names() const {
+    std::vector<std::string> result;
+    for (auto const& entry : fs::directory_iterator{path_}) result.push_back(entry.path().filename().native());
+    std::ranges::sort(result);
+    return result;
+}
+
+std::string data(std::string_view name) { return std::string{ZEROI2V_TEST_DATA} + "/" + std::string{name}; }
+std::string demo_video() { return ZEROI2V_SOURCE_DIR "/examples/data/demo.mp4"; }
+
+std::string content_of(fs::path const& path) {
+    std::ifstream stream{path, std::ios::binary};
+    REQUIRE_MESSAGE(stream.good(), path.native());
+    std::ostringstream content;
+    content << stream.rdbuf();
+    return content.str();
+}
+
+void check_error(outcome const& found, int status, std::string_view code, std::vector<std::string_view> const& parts) {
+    CAPTURE(found.err);
+    CHECK(found.status == status);
+    CHECK(found.out.empty());
+    CHECK(found.err.starts_with("zeroi2v: error[" + std::string{code} + "]: "));
+    CHECK(std::ranges::count(found.err, '\n') == 1);
+    CHECK(found.err.ends_with('\n'));
+    for (auto const part : parts) {
+        CAPTURE(part);
+        CHECK(found.err.find(part) != std::string::npos);
+    }
+}
+
+void check_success(outcome const& found) {
+    CAPTURE(found.err);
+    CHECK(found.status == 0);
+    CHECK(found.err.empty());
+}
+
+tensor_distance distance(zeroi2v::stored_tensor const& a, zeroi2v::stored_tensor const& b) {
+    constexpr double infinite = std::numeric_limits<double>::infinity();
+    if (a.sizes() != b.sizes() || a.count() == 0) return {infinite, infinite, 0};
+    double max_abs = 0, squares = 0, norm = 0, largest = 0;
+    for (std::size_t i = 0; i < a.count(); ++i) {
+        double const d = std::abs(a.value(i) - b.value(i));
+        if (!(d < infinite)) return {infinite, infinite, largest};
+        max_abs = std::max(max_abs, d);
+        squares += d * d;
+        norm += b.value(i) * b.value(i);
+        largest = std::max(largest, std::abs(b.value(i)));
+    }
+    return {max_abs, squares == 0 ? 0 : std::sqrt(squares / norm), largest};
+}
+
+} // namespace cli

@@ -1,0 +1,81 @@
+// Runs the program as a user does, and looks at what comes back.
+#pragma once
+
+#include <zeroi2v/tensor/stored_tensor.hpp>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cli {
+
+namespace fs = std::filesystem;
+
+/// What a run left behind.
+struct outcome {
+    int status = -1;    ///< of exit; -signal where a signal ended it
+    std::string out;    ///< stdout
+    std::string err;    ///< stderr
+    double seconds = 0;
+};
+
+/// How to run, where it is not the plain way.
+struct conditions {
+    std::map<std::string, std::string> environment{}; ///< added to the caller's; an empty value removes
+    fs::path folder{};                                ///< to run in
+    enum class output { captured, closed, broken_pipe, full } to = output::captured;
+    int signal = 0;                                   ///< sent as soon as `when_exists` has a match
+    std::string when_exists{};                        ///< a name's beginning in `watched`
+    fs::path watched{};
+    std::size_t address_space = 0;                    ///< RLIMIT_AS in bytes; 0: as it is
+    double limit_s = 60;                              ///< then it is killed, and the test fails
+};
+
+[[nodiscard]] outcome run(std::vector<std::string> const& arguments, conditions const& how = {});
+
+/// A folder that disappears with the object.
+class scratch {
+public:
+    scratch();
+    scratch(scratch const&) = delete;
+    scratch& operator=(scratch const&) = delete;
+    ~scratch();
+
+    [[nodiscard]] fs::path const& path() const noexcept { return path_; }
+    [[nodiscard]] std::string operator/(std::string_view name) const { return (path_ / name).native(); }
+    /// Writes a file and gives its path.
+    std::string file(std::string_view name, std::string_view content) const;
+    /// Names of all files in it, sorted.
+    [[nodiscard]] std::vector<std::string> names() const;
+
+private:
+    fs::path path_;
+};
+
+/// A path in tests/data.
+[[nodiscard]] std::string data(std::string_view name);
+/// examples/data/demo.mp4
+[[nodiscard]] std::string demo_video();
+[[nodiscard]] std::string content_of(fs::path const& path);
+
+/// Ends with this status and one line on stderr, `zeroi2v: error[code]: ...` with all `parts` in it, and nothing on stdout.
+void check_error(outcome const& found, int status, std::string_view code, std::vector<std::string_view> const& parts = {});
+/// Ends well, with nothing on stderr.
+void check_success(outcome const& found);
+
+/// The largest |a - b| and |a - b|_2 / |b|_2; both infinite where names, shapes or NaNs stand against it.
+struct tensor_distance {
+    double max_abs;
+    double relative_l2;
+    double largest; ///< |b|
+};
+[[nodiscard]] tensor_distance distance(zeroi2v::stored_tensor const& a, zeroi2v::stored_tensor const& b);
+
+} // namespace cli
