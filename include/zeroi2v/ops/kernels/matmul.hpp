@@ -175,12 +175,13 @@ template <class Product, std::size_t Rows, std::size_t Vectors>
     kernel.max_k = ~std::size_t{0};
     if constexpr (integer_sums<Product>) {
         kernel.prepare_rows = &quantize_rows<Product>;
+        kernel.activation_bytes = sizeof(typename Product::activation);
         kernel.max_k = Product::max_k;
         kernel.weight_sums = Product::offset_bits != 0;
     } else if constexpr (Product::padded) {
         kernel.prepare_rows = &round_rows<Product>;
+        kernel.activation_bytes = sizeof(typename Product::activation);
     }
-    if (kernel.prepare_rows != nullptr) kernel.activation_bytes = sizeof(typename Product::activation);
     return kernel;
 }
 
