@@ -53,7 +53,7 @@ constexpr std::array built{
 
 [[nodiscard]] std::string names(std::span<isa const> levels) {
     std::string text;
-    for (isa const level : levels) text += (text.empty() ? "" : ", ") + std::string{to_string(level)};
+    for (isa const level : levels) text.append(text.empty() ? "" : ", ").append(to_string(level));
     return text;
 }
 

@@ -52,7 +52,7 @@ constexpr void for_each_field(Visit&& visit) {
 }
 [[nodiscard]] inline std::string field_text(std::vector<int> const& values) {
     std::string text = "[";
-    for (std::size_t i = 0; i < values.size(); ++i) text += (i == 0 ? "" : ",") + std::to_string(values[i]);
+    for (std::size_t i = 0; i < values.size(); ++i) text.append(i == 0 ? "" : ",").append(std::to_string(values[i]));
     return text + "]";
 }
 
@@ -95,7 +95,7 @@ constexpr void for_each_field(Visit&& visit) {
 [[nodiscard]] inline vit_config complete(stated_config const& stated, bool adapters) {
     std::string missing;
     detail::for_each_field([&](std::string_view name, auto member) {
-        if (!(stated.*member) && (adapters || name != "adapter_scale")) missing += (missing.empty() ? "" : ", ") + std::string{name};
+        if (!(stated.*member) && (adapters || name != "adapter_scale")) missing.append(missing.empty() ? "" : ", ").append(name);
     });
     if (!missing.empty())
         throw model_error{error_code::bad_config, stated.source + ": " + missing

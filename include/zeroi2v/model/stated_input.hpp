@@ -62,7 +62,7 @@ enum class input_use { views, answers };
         if (stated.*member) return;
         if (name == "interval" && stated.sampling == sampling_method::uniform) return;
         if (name == "average" && use == input_use::views) return;
-        missing += (missing.empty() ? "" : ", ") + std::string{name};
+        missing.append(missing.empty() ? "" : ", ").append(name);
     });
     if (!missing.empty())
         throw model_error{error_code::bad_config, "input: " + missing + (missing.find(", ") == std::string::npos ? " is" : " are")

@@ -30,7 +30,7 @@ template <std::size_t Heads>
     auto const heads_text = [](std::size_t first, std::size_t last) {
         return first == last ? std::to_string(first) : std::to_string(first) + ".." + std::to_string(last);
     };
-    auto const offset_text = [](int offset) { return (offset > 0 ? "+" : "") + std::to_string(offset); };
+    auto const offset_text = [](int offset) { return std::string{offset > 0 ? "+" : ""}.append(std::to_string(offset)); };
 
     std::size_t const cell = 1 + std::to_string(frames == 0 ? 0 : frames - 1).size();
     std::size_t head_width = 4;
