@@ -51,19 +51,21 @@ BEGIN {
     }
 }
 FNR == 1 { if (inside) { print before ": a code block is not closed"; bad = 1 } inside = 0; before = FILENAME }
-/^```/ {
+/^ *```/ {
     if (inside) {
         if (language == "cpp") judge_block()
         inside = 0
         next
     }
     inside = 1; begun = FNR; lines = 0
-    language = substr($0, 4)
+    match($0, /^ */) # a block inside a list is indented
+    indent = RLENGTH
+    language = substr($0, indent + 4)
     if (language == "") fail(FNR, "the code block names no language")
     if (tolower(language) ~ /^(c\+\+|cc|cxx|hpp|c)$/) fail(FNR, "the language of C++ is spelled cpp here")
     next
 }
-inside { line[++lines] = $0; next }
+inside { line[++lines] = substr($0, 1, indent) ~ /^ *$/ ? substr($0, indent + 1) : $0; next }
 { judge_links($0) }
 END {
     if (inside) { print before ": a code block is not closed"; bad = 1 }

@@ -35,10 +35,12 @@ sound_tree; sed -i 's/    use(x)/    again(); use(x)/' "$work/tree/tests/snippet
 sound_tree; rm "$work/tree/examples/two.cpp"; expect 1 "docs/a.md:7: this cpp block"
 sound_tree; sed -i 's/^```sh/```/' "$work/tree/README.md"; expect 1 "README.md:3: the code block names no language"
 sound_tree; sed -i '1s/cpp/c++/' "$work/tree/docs/a.md"; expect 1 "docs/a.md:1: the language of C++"
+sound_tree; printf '* in a list:\n\n  ```cpp\n  int x = 1;\n\n  use(x);\n  ```\n' >> "$work/tree/README.md"; expect 0 "3 cpp blocks"
+sed -i 's/^  use(x)/  use(y)/' "$work/tree/README.md"; expect 1 "README.md:10: this cpp block"
 sound_tree; printf '```sh\nmake\n' >> "$work/tree/docs/a.md"; expect 1 "docs/a.md: a code block is not closed"
 sound_tree; rm "$work/tree/docs/a.md"; printf '```cpp\nint x = 1;\n```\n' >> "$work/tree/README.md"; expect 1 "README.md:7: the link leads to docs/a.md"
 sound_tree; sed -i 's/..\/README.md/README.md/' "$work/tree/docs/a.md"; expect 1 "docs/a.md:11: the link leads to docs/README.md"
 
 rm -rf "$work/tree"
 echo "self test of the check of the documents: $cases cases, $failures failed"
-[ $failures -eq 0 ] && [ $cases -ge 13 ]
+[ $failures -eq 0 ] && [ $cases -ge 15 ]
