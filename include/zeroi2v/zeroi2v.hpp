@@ -49,6 +49,12 @@
 #include <zeroi2v/ops/packed_matrix.hpp>
 #include <zeroi2v/ops/patch_embed.hpp>
 #include <zeroi2v/ops/quick_gelu.hpp>
+#include <zeroi2v/ops/reference/attention.hpp>
+#include <zeroi2v/ops/reference/elementwise.hpp>
+#include <zeroi2v/ops/reference/layer_norm.hpp>
+#include <zeroi2v/ops/reference/matmul.hpp>
+#include <zeroi2v/ops/reference/patch_embed.hpp>
+#include <zeroi2v/ops/reference/softmax.hpp>
 #include <zeroi2v/ops/softmax.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/function_ref.hpp>
