@@ -65,6 +65,7 @@
 #include <zeroi2v/simd/isa.hpp>
 #include <zeroi2v/simd/math.hpp>
 #include <zeroi2v/simd/pack.hpp>
+#include <zeroi2v/simd/products.hpp>
 #include <zeroi2v/stdha/draw.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
 #include <zeroi2v/stdha/row_bases.hpp>

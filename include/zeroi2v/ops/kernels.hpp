@@ -8,32 +8,14 @@
 #include <zeroi2v/ops/kernels/rows.hpp>
 #include <zeroi2v/ops/kernels/tuning.hpp>
 #include <zeroi2v/simd/arch.hpp>
-#include <zeroi2v/simd/dot.hpp>
 #include <zeroi2v/simd/pack.hpp>
+#include <zeroi2v/simd/products.hpp>
 
 #include <cstddef>
 
 namespace zeroi2v {
 
 namespace detail {
-
-/// The products that an instruction set has for weights of two bytes and of one.
-template <class Arch> struct products {
-    using bf16 = bf16_product<Arch>;
-    using i8 = s16_product<Arch>;
-};
-#if defined(__AVX512VNNI__) && XSIMD_WITH_AVX512BW
-template <> struct products<arch::avx512vnni> {
-    using bf16 = bf16_product<arch::avx512vnni>;
-    using i8 = vnni_product<arch::avx512vnni>;
-};
-#endif
-#if defined(__AVX512VNNI__) && defined(__AVX512BF16__) && XSIMD_WITH_AVX512BW
-template <> struct products<arch::avx512bf16> {
-    using bf16 = bf16_dot_product<arch::avx512bf16>;
-    using i8 = vnni_product<arch::avx512bf16>;
-};
-#endif
 
 /// 12 independent chains of FMAs on registers: what the processor can do at most.
 template <class Arch>
