@@ -82,8 +82,9 @@ inline void check_output(std::filesystem::path const& target, std::span<std::fil
     if (::stat(target.c_str(), &status) == 0) {
         for (auto const& input : inputs)
             if (detail::identity_at(input) == detail::identity_of(status))
-                throw usage_error{error_code::same_file, printable(target.native(), 4096) + ": is the same file as the input "
-                                                             + printable(input.native(), 4096) + ", expected another one"};
+                throw usage_error{error_code::same_file,
+                                  printable(target.native(), 4096) + ": is the same file as the input "
+                                      + printable(input.native(), 4096) + ", expected another one"};
         if (S_ISDIR(status.st_mode)) refuse("is a folder, expected the name of a file");
         if (!S_ISREG(status.st_mode)) refuse("is a device or pipe, expected a regular file");
         if (::access(target.c_str(), W_OK) != 0) refuse("cannot be written: " + detail::errno_text(errno));
@@ -93,7 +94,8 @@ inline void check_output(std::filesystem::path const& target, std::span<std::fil
     auto const folder = detail::folder_of(target);
     if (::stat(folder.c_str(), &status) != 0) refuse("its folder cannot be used: " + detail::errno_text(errno));
     if (!S_ISDIR(status.st_mode)) refuse("its folder is no folder");
-    if (::access(folder.c_str(), W_OK | X_OK) != 0) refuse("its folder cannot be written: " + detail::errno_text(errno));
+    if (::access(folder.c_str(), W_OK | X_OK) != 0)
+        refuse("its folder cannot be written: " + detail::errno_text(errno));
 }
 
 /// Bytes for a file that appears under its name at `commit`, durable, and replaces what stood there in one step.
@@ -126,8 +128,12 @@ public:
     }
 
     atomic_file(atomic_file&& other) noexcept
-        : name_{std::move(other.name_)}, final_name_{std::move(other.final_name_)}, slot_{std::exchange(other.slot_, nullptr)},
-          folder_{std::exchange(other.folder_, -1)}, descriptor_{std::exchange(other.descriptor_, -1)}, size_{other.size_} {}
+        : name_{std::move(other.name_)},
+          final_name_{std::move(other.final_name_)},
+          slot_{std::exchange(other.slot_, nullptr)},
+          folder_{std::exchange(other.folder_, -1)},
+          descriptor_{std::exchange(other.descriptor_, -1)},
+          size_{other.size_} {}
     atomic_file& operator=(atomic_file&&) = delete;
     ~atomic_file() { discard(); }
 
@@ -170,7 +176,8 @@ public:
         if (synchronize(descriptor_) != 0) fail("cannot be made durable", errno);
         // After EINTR the descriptor is closed on Linux, and the bytes are durable already.
         if (::close(std::exchange(descriptor_, -1)) != 0 && errno != EINTR) fail("cannot be closed", errno);
-        if (::renameat(folder_, slot_->name.data(), folder_, final_name_.c_str()) != 0) fail("cannot be put in place", errno);
+        if (::renameat(folder_, slot_->name.data(), folder_, final_name_.c_str()) != 0)
+            fail("cannot be put in place", errno);
         release_slot();
         int const synchronized = synchronize(folder_);
         int const reason = errno;
@@ -202,7 +209,8 @@ private:
                 return;
             }
         }
-        throw resource_error{error_code::write_failed, name_ + ": more than " + std::to_string(detail::temporary_slots.size())
+        throw resource_error{error_code::write_failed, name_ + ": more than "
+                                                           + std::to_string(detail::temporary_slots.size())
                                                            + " outputs are open at the same time"};
     }
 
@@ -211,11 +219,14 @@ private:
         static std::atomic<unsigned> counter{0};
         claim_slot();
         for (int attempt = 0;; ++attempt) {
-            auto const now = static_cast<unsigned long long>(std::chrono::steady_clock::now().time_since_epoch().count());
-            std::snprintf(slot_->name.data(), slot_->name.size(), ".zeroi2v-%ld-%u-%llx.tmp", static_cast<long>(slot_->owner),
-                          counter.fetch_add(1), now);
+            auto const now =
+                static_cast<unsigned long long>(std::chrono::steady_clock::now().time_since_epoch().count());
+            std::snprintf(slot_->name.data(), slot_->name.size(), ".zeroi2v-%ld-%u-%llx.tmp",
+                          static_cast<long>(slot_->owner), counter.fetch_add(1), now);
             slot_->state.store(detail::temporary_slot::in_use, std::memory_order_release);
-            do descriptor_ = ::openat(folder_, slot_->name.data(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+            do
+                descriptor_ =
+                    ::openat(folder_, slot_->name.data(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
             while (descriptor_ < 0 && errno == EINTR);
             if (descriptor_ >= 0) return;
             int const reason = errno;

@@ -54,7 +54,8 @@ public:
 
     /// The tensor with this canonical name; null where there is none.
     [[nodiscard]] tensor_info const* find(std::string_view canonical) const noexcept {
-        auto const place = std::ranges::lower_bound(tensors_, canonical, {}, [](tensor_info const& t) { return std::string_view{t.name}; });
+        auto const place = std::ranges::lower_bound(tensors_, canonical, {},
+                                                    [](tensor_info const& t) { return std::string_view{t.name}; });
         return place == tensors_.end() || place->name != canonical ? nullptr : &*place;
     }
 
@@ -90,7 +91,8 @@ public:
     /// Errors  names are left over -> model_error unexpected_tensors, with the first 20 of them.
     void refuse_left_over() const {
         if (!left_over_.empty())
-            throw model_error{error_code::unexpected_tensors, file_->path() + ": " + std::to_string(left_over_.size())
+            throw model_error{error_code::unexpected_tensors,
+                              file_->path() + ": " + std::to_string(left_over_.size())
                                   + " tensors that no ZeroI2V model has: " + list_names(left_over_)};
     }
 
@@ -120,8 +122,11 @@ private:
     [[noreturn]] void refuse_unknown() const {
         std::vector<std::string> names;
         for (auto const& info : file_->tensors()) names.push_back(info.name);
-        throw model_error{error_code::missing_tensors, file_->path() + ": no image or video encoder with the names of ZeroI2V, OpenAI CLIP, HF CLIP "
-                              "or timm is in it, but " + list_names(names, 3)};
+        throw model_error{error_code::missing_tensors,
+                          file_->path()
+                              + ": no image or video encoder with the names of ZeroI2V, OpenAI CLIP, HF CLIP "
+                                "or timm is in it, but "
+                              + list_names(names, 3)};
     }
 
     void sort_in(tensor_info const& info, prefix_set const& text) {
@@ -131,9 +136,12 @@ private:
         if (match && (head || !text.contains(prefix))) {
             add(info, *match);
             // The official code's encoder has OpenAI's names and lies in `backbone.`.
-            bool const official = match->scheme == key_scheme::openai_clip && prefix.find("backbone.") != std::string_view::npos;
-            if (official || match->scheme == key_scheme::zeroi2v) scheme_ = key_scheme::zeroi2v;
-            else if (scheme_ != key_scheme::zeroi2v) scheme_ = match->scheme;
+            bool const official =
+                match->scheme == key_scheme::openai_clip && prefix.find("backbone.") != std::string_view::npos;
+            if (official || match->scheme == key_scheme::zeroi2v)
+                scheme_ = key_scheme::zeroi2v;
+            else if (scheme_ != key_scheme::zeroi2v)
+                scheme_ = match->scheme;
         } else if (match || is_ignored_key(name)) {
             ignored_.push_back(info.name); // `match`: the text tower's blocks and positions
         } else {
@@ -147,9 +155,11 @@ private:
         auto const index = in_parts ? static_cast<std::size_t>(match.part) - 1 : 0;
         bool const taken = entry.parts[index] != nullptr || (entry.in_parts != in_parts && !is_new(entry));
         if (taken)
-            throw checkpoint_error{error_code::bad_tensor, file_->path() + ": tensor " + quoted_name(match.canonical) + ": both "
-                                       + quoted_name((entry.parts[index] != nullptr ? entry.parts[index] : first_of(entry))->name) + " and "
-                                       + quoted_name(info.name) + " are this tensor, expected one of them"};
+            throw checkpoint_error{
+                error_code::bad_tensor,
+                file_->path() + ": tensor " + quoted_name(match.canonical) + ": both "
+                    + quoted_name((entry.parts[index] != nullptr ? entry.parts[index] : first_of(entry))->name)
+                    + " and " + quoted_name(info.name) + " are this tensor, expected one of them"};
         entry.parts[index] = &info;
         entry.in_parts = in_parts;
         entry.drop_leading_ones = match.drop_leading_ones;
@@ -170,32 +180,41 @@ private:
                 if (entry.parts[i] == nullptr) missing.push_back(std::string{letters[i]} + " of " + canonical);
         }
         if (!missing.empty())
-            throw model_error{error_code::missing_tensors, file_->path() + ": " + std::to_string(missing.size()) + " tensors are missing: " + list_names(missing)};
+            throw model_error{error_code::missing_tensors, file_->path() + ": " + std::to_string(missing.size())
+                                                               + " tensors are missing: " + list_names(missing)};
     }
 
     [[nodiscard]] tensor_info describe(std::string const& canonical, recipe const& entry) const {
         auto const& first = *entry.parts[0];
-        if (!entry.in_parts) return {canonical, first.type, entry.drop_leading_ones ? without_leading_ones(canonical, first.sizes) : first.sizes};
+        if (!entry.in_parts)
+            return {canonical, first.type,
+                    entry.drop_leading_ones ? without_leading_ones(canonical, first.sizes) : first.sizes};
         for (auto const* const part : entry.parts) {
             if (part->type != first.type)
-                throw checkpoint_error{error_code::bad_tensor, file_->path() + ": tensor " + quoted_name(canonical) + ": " + quoted_name(first.name) + " is "
-                                           + std::string{dtype_name(first.type)} + " and " + quoted_name(part->name) + " is "
+                throw checkpoint_error{error_code::bad_tensor,
+                                       file_->path() + ": tensor " + quoted_name(canonical) + ": "
+                                           + quoted_name(first.name) + " is " + std::string{dtype_name(first.type)}
+                                           + " and " + quoted_name(part->name) + " is "
                                            + std::string{dtype_name(part->type)} + ", expected one dtype"};
             if (part->sizes != first.sizes || first.sizes.rank() == 0)
-                throw model_error{error_code::bad_shape, file_->path() + ": tensor " + quoted_name(canonical) + ": " + quoted_name(first.name) + " has shape "
-                                      + to_string(first.sizes) + " and " + quoted_name(part->name) + " has " + to_string(part->sizes)
-                                      + ", expected the same rows and columns"};
+                throw model_error{error_code::bad_shape,
+                                  file_->path() + ": tensor " + quoted_name(canonical) + ": " + quoted_name(first.name)
+                                      + " has shape " + to_string(first.sizes) + " and " + quoted_name(part->name)
+                                      + " has " + to_string(part->sizes) + ", expected the same rows and columns"};
         }
         std::array<std::size_t, shape::max_rank> sizes{};
         std::copy(first.sizes.begin(), first.sizes.end(), sizes.begin());
         auto const rows = checked_mul(sizes[0], entry.parts.size());
         auto const bytes = checked_mul(first.byte_size(), entry.parts.size());
-        if (!rows || !bytes) throw model_error{error_code::bad_shape, file_->path() + ": tensor " + quoted_name(canonical) + ": too large"};
+        if (!rows || !bytes)
+            throw model_error{error_code::bad_shape,
+                              file_->path() + ": tensor " + quoted_name(canonical) + ": too large"};
         sizes[0] = *rows;
         return {canonical, first.type, shape{std::span{sizes}.first(first.sizes.rank())}};
     }
 
-    /// (1,1,C) -> (C) for the class token, (1,N,C) -> (N,C) for positions; other shapes stay, and the model refuses them.
+    /// (1,1,C) -> (C) for the class token, (1,N,C) -> (N,C) for positions; other shapes stay, and the model
+    /// refuses them.
     [[nodiscard]] static shape without_leading_ones(std::string const& canonical, shape const& sizes) {
         std::size_t const wanted = canonical == "backbone.class_embedding" ? 1 : 2;
         std::span<std::size_t const> rest{sizes.begin(), sizes.rank()};
@@ -206,7 +225,8 @@ private:
     [[nodiscard]] recipe const& recipe_of(std::string_view canonical) const {
         auto const place = recipes_.find(canonical);
         if (place == recipes_.end())
-            throw model_error{error_code::missing_tensors, file_->path() + ": tensor " + quoted_name(canonical) + " is not in the file"};
+            throw model_error{error_code::missing_tensors,
+                              file_->path() + ": tensor " + quoted_name(canonical) + " is not in the file"};
         return place->second;
     }
 
@@ -232,7 +252,8 @@ canonical_source resolve(checkpoint&&) = delete; ///< the checkpoint must outliv
 
 /// Writes the model's tensors under their canonical names, each with its own dtype, one in memory at a time.
 /// Errors  as `safetensors_writer`, `canonical_source::read_into`.     Test  tests/unit/io/canonical_source.cpp
-inline void write_canonical(canonical_source const& source, std::filesystem::path target, safetensors_options options = {}) {
+inline void write_canonical(canonical_source const& source, std::filesystem::path target,
+                            safetensors_options options = {}) {
     options.inputs.push_back(source.file().source().path());
     safetensors_writer writer{std::move(target), {source.tensors().begin(), source.tensors().end()}, options};
     for (auto const& info : writer.tensors()) writer.append(info.name, source.read(info.name));

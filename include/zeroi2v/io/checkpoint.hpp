@@ -37,7 +37,7 @@ enum class checkpoint_kind : std::uint8_t { safetensors, torch_zip, torchscript 
 /// concurrently.
 ///
 /// Errors  checkpoint_error: those of `file`, `safetensors_file` and `torch_file`; no_tensors where there is none.
-/// Test    tests/unit/io/checkpoint.cpp
+/// Test    tests/unit/io/file.cpp
 class checkpoint {
 public:
     explicit checkpoint(file source) : content_{open(std::move(source))}, name_{this->source().name()} {
@@ -51,7 +51,8 @@ public:
     }
     [[nodiscard]] checkpoint_kind kind() const noexcept {
         if (std::holds_alternative<safetensors_file>(content_)) return checkpoint_kind::safetensors;
-        return std::get<torch_file>(content_).is_torchscript() ? checkpoint_kind::torchscript : checkpoint_kind::torch_zip;
+        return std::get<torch_file>(content_).is_torchscript() ? checkpoint_kind::torchscript
+                                                               : checkpoint_kind::torch_zip;
     }
     [[nodiscard]] std::span<tensor_info const> tensors() const noexcept {
         return std::visit([](auto const& held) { return held.tensors(); }, content_);
@@ -81,7 +82,9 @@ private:
 
     [[nodiscard]] static any_file open(file source) {
         switch (source.kind()) {
-        case file_kind::zip: case file_kind::pickle: case file_kind::tar: return torch_file{std::move(source)};
+        case file_kind::zip:
+        case file_kind::pickle:
+        case file_kind::tar: return torch_file{std::move(source)};
         default: return safetensors_file{std::move(source)};
         }
     }
@@ -96,6 +99,8 @@ private:
 ///     for (auto const& info : file.tensors()) use(info.name, file.read(info.name));
 ///
 /// Errors  as `checkpoint`.     Cost  the header or the pickle; tensors are read when they are asked for.
-[[nodiscard]] inline checkpoint load_checkpoint(std::filesystem::path path) { return checkpoint{file{std::move(path)}}; }
+[[nodiscard]] inline checkpoint load_checkpoint(std::filesystem::path path) {
+    return checkpoint{file{std::move(path)}};
+}
 
 } // namespace zeroi2v

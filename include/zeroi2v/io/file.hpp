@@ -62,8 +62,12 @@ public:
     }
 
     file(file&& other) noexcept
-        : path_{std::move(other.path_)}, name_{std::move(other.name_)}, descriptor_{std::exchange(other.descriptor_, -1)},
-          size_{std::exchange(other.size_, 0)}, identity_{other.identity_}, kind_{other.kind_} {}
+        : path_{std::move(other.path_)},
+          name_{std::move(other.name_)},
+          descriptor_{std::exchange(other.descriptor_, -1)},
+          size_{std::exchange(other.size_, 0)},
+          identity_{other.identity_},
+          kind_{other.kind_} {}
     file& operator=(file&& other) noexcept {
         std::swap(path_, other.path_);
         std::swap(name_, other.name_);
@@ -91,16 +95,19 @@ public:
     ///         could not read it. What `out` then holds is unspecified.
     void read_at(std::uint64_t offset, std::span<std::byte> out) const {
         if (offset > size_ || out.size() > size_ - offset)
-            throw failure(error_code::read_failed, range(offset, out.size()) + " are not inside the file of " + std::to_string(size_));
+            throw failure(error_code::read_failed,
+                          range(offset, out.size()) + " are not inside the file of " + std::to_string(size_));
         for (std::size_t done = 0; done < out.size();) {
             // Linux transfers at most 2^31 - 4096 bytes at a time.
             auto const wanted = std::min<std::size_t>(out.size() - done, std::size_t{1} << 30U);
             auto const got = ::pread(descriptor_, out.data() + done, wanted, static_cast<::off_t>(offset + done));
             if (got < 0 && errno == EINTR) continue;
-            if (got < 0) throw failure(error_code::read_failed, range(offset, out.size()) + ": " + detail::errno_text(errno));
+            if (got < 0)
+                throw failure(error_code::read_failed, range(offset, out.size()) + ": " + detail::errno_text(errno));
             if (got == 0)
                 throw failure(error_code::read_failed, range(offset, out.size()) + ": the file ends after "
-                                                           + std::to_string(offset + done) + " bytes, it was truncated while reading");
+                                                           + std::to_string(offset + done)
+                                                           + " bytes, it was truncated while reading");
             done += static_cast<std::size_t>(got);
         }
     }
@@ -113,8 +120,11 @@ public:
 private:
     void inspect() {
         struct ::stat status {};
-        if (::fstat(descriptor_, &status) != 0) throw failure(error_code::open_failed, "cannot be examined: " + detail::errno_text(errno));
-        if (!S_ISREG(status.st_mode)) throw failure(error_code::open_failed, std::string{"is "} + type_name(status.st_mode) + ", expected a regular file");
+        if (::fstat(descriptor_, &status) != 0)
+            throw failure(error_code::open_failed, "cannot be examined: " + detail::errno_text(errno));
+        if (!S_ISREG(status.st_mode))
+            throw failure(error_code::open_failed,
+                          std::string{"is "} + type_name(status.st_mode) + ", expected a regular file");
         size_ = static_cast<std::uint64_t>(status.st_size);
         if (size_ > static_cast<std::uint64_t>(std::numeric_limits<::off_t>::max()))
             throw failure(error_code::open_failed, "is larger than this system can address");

@@ -13,9 +13,34 @@
 namespace zeroi2v {
 
 /// Kinds of files that people hand over as checkpoints.
-enum class file_kind : std::uint8_t { unknown, empty, safetensors, zip, pickle, tar, gguf, hdf5, numpy, onnx_or_protobuf,
-                                      gzip, zstd, xz, bzip2, seven_zip, git_lfs_pointer, html, json, text, elf, png, jpeg,
-                                      riff, iso_media, matroska, pdf };
+enum class file_kind : std::uint8_t {
+    unknown,
+    empty,
+    safetensors,
+    zip,
+    pickle,
+    tar,
+    gguf,
+    hdf5,
+    numpy,
+    onnx_or_protobuf,
+    gzip,
+    zstd,
+    xz,
+    bzip2,
+    seven_zip,
+    git_lfs_pointer,
+    html,
+    json,
+    text,
+    elf,
+    png,
+    jpeg,
+    riff,
+    iso_media,
+    matroska,
+    pdf
+};
 
 /// A noun for messages: `a ZIP archive`, `a Git LFS pointer (the file itself was not downloaded)`.
 [[nodiscard]] constexpr std::string_view describe(file_kind kind) noexcept {
@@ -55,7 +80,8 @@ inline constexpr std::size_t detect_kind_bytes = 512;
 
 namespace detail {
 
-[[nodiscard]] constexpr bool starts_with(std::span<std::byte const> head, std::string_view magic, std::size_t at = 0) noexcept {
+[[nodiscard]] constexpr bool starts_with(std::span<std::byte const> head, std::string_view magic,
+                                         std::size_t at = 0) noexcept {
     if (head.size() < at || head.size() - at < magic.size()) return false;
     for (std::size_t i = 0; i < magic.size(); ++i)
         if (head[at + i] != static_cast<std::byte>(magic[i])) return false;
@@ -102,27 +128,47 @@ namespace detail {
 
 /// What a file of `size` bytes that begins with `head` is.
 /// Post-condition  an answer other than `unknown` and `text` rests on a signature of that format.
-/// Test            tests/unit/io/file_kind.cpp
+/// Test            tests/unit/io/file.cpp
 [[nodiscard]] constexpr file_kind detect_kind(std::span<std::byte const> head, std::uint64_t size) noexcept {
     using detail::starts_with;
     using namespace std::string_view_literals;
     if (size == 0 || head.empty()) return file_kind::empty;
     if (detail::looks_like_safetensors(head, size)) return file_kind::safetensors;
 
-    struct signature { std::string_view magic; std::size_t at; file_kind kind; };
+    struct signature {
+        std::string_view magic;
+        std::size_t at;
+        file_kind kind;
+    };
     constexpr std::array signatures{
-        signature{"PK\x03\x04"sv, 0, file_kind::zip}, signature{"PK\x05\x06"sv, 0, file_kind::zip},
-        signature{"PK\x06\x06"sv, 0, file_kind::zip}, signature{"ustar"sv, 257, file_kind::tar},
-        signature{"GGUF"sv, 0, file_kind::gguf}, signature{"\x89HDF\r\n\x1a\n"sv, 0, file_kind::hdf5},
-        signature{"\x93NUMPY"sv, 0, file_kind::numpy}, signature{"\x1f\x8b"sv, 0, file_kind::gzip},
-        signature{"\x28\xb5\x2f\xfd"sv, 0, file_kind::zstd}, signature{"\xfd" "7zXZ\0"sv, 0, file_kind::xz},
-        signature{"BZh"sv, 0, file_kind::bzip2}, signature{"7z\xbc\xaf\x27\x1c"sv, 0, file_kind::seven_zip},
-        signature{"version https://git-lfs"sv, 0, file_kind::git_lfs_pointer}, signature{"<!DOCTYPE"sv, 0, file_kind::html},
-        signature{"<!doctype"sv, 0, file_kind::html}, signature{"<html"sv, 0, file_kind::html},
-        signature{"\x7f" "ELF"sv, 0, file_kind::elf}, signature{"\x89PNG\r\n\x1a\n"sv, 0, file_kind::png},
-        signature{"\xff\xd8\xff"sv, 0, file_kind::jpeg}, signature{"RIFF"sv, 0, file_kind::riff},
-        signature{"ftyp"sv, 4, file_kind::iso_media}, signature{"\x1a\x45\xdf\xa3"sv, 0, file_kind::matroska},
-        signature{"%PDF-"sv, 0, file_kind::pdf}, signature{"\x08\x07\x12\x07pytorch"sv, 0, file_kind::onnx_or_protobuf},
+        signature{"PK\x03\x04"sv, 0, file_kind::zip},
+        signature{"PK\x05\x06"sv, 0, file_kind::zip},
+        signature{"PK\x06\x06"sv, 0, file_kind::zip},
+        signature{"ustar"sv, 257, file_kind::tar},
+        signature{"GGUF"sv, 0, file_kind::gguf},
+        signature{"\x89HDF\r\n\x1a\n"sv, 0, file_kind::hdf5},
+        signature{"\x93NUMPY"sv, 0, file_kind::numpy},
+        signature{"\x1f\x8b"sv, 0, file_kind::gzip},
+        signature{"\x28\xb5\x2f\xfd"sv, 0, file_kind::zstd},
+        signature{"\xfd"
+                  "7zXZ\0"sv,
+                  0, file_kind::xz},
+        signature{"BZh"sv, 0, file_kind::bzip2},
+        signature{"7z\xbc\xaf\x27\x1c"sv, 0, file_kind::seven_zip},
+        signature{"version https://git-lfs"sv, 0, file_kind::git_lfs_pointer},
+        signature{"<!DOCTYPE"sv, 0, file_kind::html},
+        signature{"<!doctype"sv, 0, file_kind::html},
+        signature{"<html"sv, 0, file_kind::html},
+        signature{"\x7f"
+                  "ELF"sv,
+                  0, file_kind::elf},
+        signature{"\x89PNG\r\n\x1a\n"sv, 0, file_kind::png},
+        signature{"\xff\xd8\xff"sv, 0, file_kind::jpeg},
+        signature{"RIFF"sv, 0, file_kind::riff},
+        signature{"ftyp"sv, 4, file_kind::iso_media},
+        signature{"\x1a\x45\xdf\xa3"sv, 0, file_kind::matroska},
+        signature{"%PDF-"sv, 0, file_kind::pdf},
+        signature{"\x08\x07\x12\x07pytorch"sv, 0, file_kind::onnx_or_protobuf},
     };
     for (auto const& s : signatures)
         if (starts_with(head, s.magic, s.at)) return s.kind;

@@ -60,12 +60,14 @@ public:
         return result;
     }
 
-    /// The characters of a number and all that could be taken for one; empty where something else is next.
+    /// The characters of a number and all that could be taken for one, at most a hundred; empty where something else is
+    /// next.
     [[nodiscard]] std::string_view number() noexcept {
+        constexpr std::size_t limit = 100;
         static_cast<void>(peek());
-        auto const end = std::min(text_.find_first_not_of("0123456789.eE+-", at_), text_.size());
-        auto const token = text_.substr(at_, end - at_);
-        at_ = end;
+        auto const rest = text_.substr(at_, limit);
+        auto const token = rest.substr(0, rest.find_first_not_of("0123456789.eE+-"));
+        at_ += token.size();
         return token;
     }
 
@@ -76,24 +78,33 @@ public:
     }
 
     [[noreturn]] void fail(error_code code, std::size_t position, std::string_view sentence) const {
-        auto const where = code == error_code::header_not_utf8 ? "byte " + std::to_string(position)
-                                                               : line_and_column(text_, position);
-        throw checkpoint_error{code, std::string{file_}.append(": ").append(part_).append(", ").append(where).append(": ").append(sentence)};
+        auto const where =
+            code == error_code::header_not_utf8 ? "byte " + std::to_string(position) : line_and_column(text_, position);
+        throw checkpoint_error{
+            code,
+            std::string{file_}.append(": ").append(part_).append(", ").append(where).append(": ").append(sentence)};
     }
     /// What is next is not what the grammar has there.
     [[noreturn]] void unexpected(std::string_view expected) {
         auto const next = peek();
         std::string found = "the end";
-        if (next == '\0') found = "a NUL byte";
-        else if (text_.substr(at_).starts_with("\xEF\xBB\xBF")) found = "a byte order mark";
-        else if (next) found = '\'' + printable(text_.substr(at_, std::max<std::size_t>(1, detail::utf8_length(text_.substr(at_))))) + '\'';
+        if (next == '\0')
+            found = "a NUL byte";
+        else if (text_.substr(at_).starts_with("\xEF\xBB\xBF"))
+            found = "a byte order mark";
+        else if (next)
+            found = '\''
+                    + printable(text_.substr(at_, std::max<std::size_t>(1, detail::utf8_length(text_.substr(at_)))))
+                    + '\'';
         fail(error_code::bad_json, at_, found + ", expected " + std::string{expected});
     }
 
 private:
     static constexpr std::size_t longest_escape = 6; // `\u0041`: six bytes that stand for one
 
-    [[nodiscard]] static constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+    [[nodiscard]] static constexpr bool is_blank(char c) noexcept {
+        return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+    }
 
     std::string_view text_;
     std::string_view file_;
@@ -101,12 +112,14 @@ private:
     std::size_t at_{};
 };
 
-/// A non-negative integer as JSON spells it: digits only, no leading zero. Nothing where it is no such, or does not fit.
+/// A non-negative integer as JSON spells it: digits only, no leading zero. Nothing where it is
+/// no such, or does not fit.
 [[nodiscard]] inline std::optional<std::uint64_t> parse_json_unsigned(std::string_view token) noexcept {
     std::uint64_t value = 0;
     auto const* const end = token.data() + token.size();
     auto const [stop, status] = std::from_chars(token.data(), end, value);
-    if (token.empty() || stop != end || status != std::errc{} || (token.size() > 1 && token.front() == '0')) return std::nullopt;
+    if (token.empty() || stop != end || status != std::errc{} || (token.size() > 1 && token.front() == '0'))
+        return std::nullopt;
     return value;
 }
 

@@ -147,12 +147,13 @@ struct key_names {
 
 /// Wrappers around a model that leave their name in front of every tensor's.
 inline constexpr std::array<std::string_view, 12> key_wrappers{
-    "module.", "model.", "backbone.", "visual.", "vision_model.", "trunk.", "clip.", "clip_model.", "vision_tower.",
-    "image_encoder.", "base_model.", "_orig_mod.",
+    "module.", "model.",      "backbone.",     "visual.",        "vision_model.", "trunk.",
+    "clip.",   "clip_model.", "vision_tower.", "image_encoder.", "base_model.",   "_orig_mod.",
 };
 
 /// `12.ln_1.weight` -> `12` and `ln_1.weight`; a number has at most four digits and no leading zero.
-[[nodiscard]] inline std::optional<std::pair<std::string_view, std::string_view>> split_block(std::string_view text) noexcept {
+[[nodiscard]] inline std::optional<std::pair<std::string_view, std::string_view>>
+split_block(std::string_view text) noexcept {
     auto const dot = text.find('.');
     if (dot == std::string_view::npos || dot == 0 || dot > 4 || (dot > 1 && text[0] == '0')) return std::nullopt;
     auto const number = text.substr(0, dot);
@@ -161,8 +162,9 @@ inline constexpr std::array<std::string_view, 12> key_wrappers{
 }
 
 [[nodiscard]] inline bool is_adapter_name(std::string_view text) noexcept {
-    constexpr std::array<std::string_view, 7> adapters{"T_Adapter_in.", "T_Adapter_in_q.", "T_Adapter_in_k.", "T_Adapter_in_v.",
-                                                       "S_Adapter.", "MLP_Adapter.", "MLP_Adapter_out."};
+    constexpr std::array<std::string_view, 7> adapters{"T_Adapter_in.",   "T_Adapter_in_q.", "T_Adapter_in_k.",
+                                                       "T_Adapter_in_v.", "S_Adapter.",      "MLP_Adapter.",
+                                                       "MLP_Adapter_out."};
     constexpr std::array<std::string_view, 4> parts{"D_fc1.weight", "D_fc1.bias", "D_fc2.weight", "D_fc2.bias"};
     return std::ranges::any_of(adapters, [&](std::string_view adapter) {
         return text.starts_with(adapter) && std::ranges::find(parts, text.substr(adapter.size())) != parts.end();
@@ -191,15 +193,17 @@ struct split_key {
 
 /// What a name without wrappers means; nothing where no project has it in a ViT.
 /// Source  reference: ZeroI2V, openai/CLIP, transformers' CLIPVisionModel, timm's VisionTransformer.
-/// Test    tests/unit/io/key_schemes.cpp
+/// Test    tests/unit/io/canonical_source.cpp
 [[nodiscard]] inline std::optional<key_match> match_key(std::string_view name) {
     if (name == "cls_head.fc_cls.weight" || name == "cls_head.fc_cls.bias")
         return key_match{std::string{name}, key_scheme::zeroi2v, key_part::whole, false, false};
     for (auto const& table : detail::key_names::tables) {
-        auto const rules_match = [&](std::span<detail::key_rule const> rules, std::string_view text, std::string const& front) {
+        auto const rules_match = [&](std::span<detail::key_rule const> rules, std::string_view text,
+                                     std::string const& front) {
             auto const rule = std::ranges::find(rules, text, &detail::key_rule::from);
             return rule == rules.end() ? std::optional<key_match>{}
-                                       : key_match{front + std::string{rule->to}, table.scheme, rule->part, rule->drop_leading_ones, rule->only_vision};
+                                       : key_match{front + std::string{rule->to}, table.scheme, rule->part,
+                                                   rule->drop_leading_ones, rule->only_vision};
         };
         if (!name.starts_with(table.block_prefix)) {
             if (auto match = rules_match(table.outside, name, "backbone.")) {
@@ -221,18 +225,33 @@ struct split_key {
 /// Whether a name without wrappers belongs to parts of a file that no image or video encoder uses: text towers,
 /// projections to the space of texts, timm's classifier, counters and masks.
 [[nodiscard]] inline bool is_ignored_key(std::string_view name) noexcept {
-    constexpr std::array<std::string_view, 18> names{
-        "proj", "logit_scale", "logit_bias", "text_projection", "text_projection.weight", "text_projection.bias", "visual_projection.weight",
-        "token_embedding.weight", "ln_final.weight", "ln_final.bias", "attn_mask", "input_resolution", "context_length", "vocab_size",
-        "head.weight", "head.bias", "data_preprocessor.mean", "data_preprocessor.std"};
+    constexpr std::array<std::string_view, 18> names{"proj",
+                                                     "logit_scale",
+                                                     "logit_bias",
+                                                     "text_projection",
+                                                     "text_projection.weight",
+                                                     "text_projection.bias",
+                                                     "visual_projection.weight",
+                                                     "token_embedding.weight",
+                                                     "ln_final.weight",
+                                                     "ln_final.bias",
+                                                     "attn_mask",
+                                                     "input_resolution",
+                                                     "context_length",
+                                                     "vocab_size",
+                                                     "head.weight",
+                                                     "head.bias",
+                                                     "data_preprocessor.mean",
+                                                     "data_preprocessor.std"};
     constexpr std::array<std::string_view, 2> fronts{"text_model.", "text."};
     return std::ranges::find(names, name) != names.end() || name == "position_ids" || name.ends_with(".position_ids")
-        || std::ranges::any_of(fronts, [&](std::string_view front) { return name.starts_with(front); });
+           || std::ranges::any_of(fronts, [&](std::string_view front) { return name.starts_with(front); });
 }
 
 /// Whether only a text tower has this name: its blocks and positions go by the names of the image encoder's.
 [[nodiscard]] inline bool is_text_tower_key(std::string_view name) noexcept {
-    return name == "token_embedding.weight" || name == "ln_final.weight" || name == "ln_final.bias" || name == "text_projection";
+    return name == "token_embedding.weight" || name == "ln_final.weight" || name == "ln_final.bias"
+           || name == "text_projection";
 }
 
 } // namespace zeroi2v

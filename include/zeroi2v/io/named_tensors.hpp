@@ -26,7 +26,8 @@ struct named_tensors {
     /// Errors  no such name -> model_error missing_tensors.
     [[nodiscard]] stored_tensor const& operator[](std::string_view name) const {
         auto const place = tensors.find(name);
-        if (place == tensors.end()) throw model_error{error_code::missing_tensors, "tensor " + quoted_name(name) + " is not there"};
+        if (place == tensors.end())
+            throw model_error{error_code::missing_tensors, "tensor " + quoted_name(name) + " is not there"};
         return place->second;
     }
 };

@@ -21,11 +21,16 @@ namespace zeroi2v {
     std::string result;
     for (char const c : text.substr(0, end)) {
         auto const byte = static_cast<unsigned char>(c);
-        if (c == '\n') result += "\\n";
-        else if (c == '\t') result += "\\t";
-        else if (c == '\r') result += "\\r";
-        else if (byte < 0x20U || byte == 0x7FU) result.append("\\x").append(1, digits[byte >> 4U]).append(1, digits[byte & 15U]);
-        else result += c;
+        if (c == '\n')
+            result += "\\n";
+        else if (c == '\t')
+            result += "\\t";
+        else if (c == '\r')
+            result += "\\r";
+        else if (byte < 0x20U || byte == 0x7FU)
+            result.append("\\x").append(1, digits[byte >> 4U]).append(1, digits[byte & 15U]);
+        else
+            result += c;
     }
     if (end < text.size()) result += "...";
     return result;
@@ -39,7 +44,8 @@ namespace zeroi2v {
 /// `a, b, c`; after the first `limit` names only how many more there are.
 [[nodiscard]] inline std::string list_names(std::span<std::string const> names, std::size_t limit = 20) {
     std::string result;
-    for (std::size_t i = 0; i < std::min(names.size(), limit); ++i) result.append(i == 0 ? "" : ", ").append(printable(names[i]));
+    for (std::size_t i = 0; i < std::min(names.size(), limit); ++i)
+        result.append(i == 0 ? "" : ", ").append(printable(names[i]));
     if (names.size() > limit) result += " and " + std::to_string(names.size() - limit) + " more";
     return result;
 }

@@ -25,7 +25,8 @@
 
 namespace zeroi2v {
 
-static_assert(std::endian::native == std::endian::little, "zeroi2v::io: files hold little-endian elements, and so must this machine");
+static_assert(std::endian::native == std::endian::little,
+              "zeroi2v::io: files hold little-endian elements, and so must this machine");
 
 /// An open safetensors file. Moves only; const members may run concurrently.
 ///
@@ -38,14 +39,15 @@ class safetensors_file {
 public:
     explicit safetensors_file(file source) : file_{std::move(source)} {
         std::array<std::byte, detect_kind_bytes> first{};
-        auto const head = std::span{first}.first(static_cast<std::size_t>(std::min<std::uint64_t>(file_.size(), first.size())));
+        auto const head =
+            std::span{first}.first(static_cast<std::size_t>(std::min<std::uint64_t>(file_.size(), first.size())));
         file_.read_at(0, head);
         auto const length = safetensors_header_length(head, file_.size(), file_.name());
         aligned_buffer text{static_cast<std::size_t>(length)};
         file_.read_at(8, {text.data(), text.size()});
         data_begin_ = 8 + length;
-        header_ = parse_safetensors_header({reinterpret_cast<char const*>(text.data()), text.size()}, file_.size() - data_begin_,
-                                           file_.name());
+        header_ = parse_safetensors_header({reinterpret_cast<char const*>(text.data()), text.size()},
+                                           file_.size() - data_begin_, file_.name());
     }
     explicit safetensors_file(std::filesystem::path path) : safetensors_file{file{std::move(path)}} {}
 
@@ -80,10 +82,14 @@ public:
 private:
     [[nodiscard]] std::size_t index_of(std::string_view name) const {
         auto const index = header_.find(name);
-        if (!index) throw model_error{error_code::missing_tensors, file_.name() + ": tensor " + quoted_name(name) + " is not in the file"};
+        if (!index)
+            throw model_error{error_code::missing_tensors,
+                              file_.name() + ": tensor " + quoted_name(name) + " is not in the file"};
         return *index;
     }
-    void read_range(std::size_t index, std::span<std::byte> out) const { file_.read_at(data_begin_ + header_.ranges[index].begin, out); }
+    void read_range(std::size_t index, std::span<std::byte> out) const {
+        file_.read_at(data_begin_ + header_.ranges[index].begin, out);
+    }
 
     file file_;
     std::uint64_t data_begin_{};

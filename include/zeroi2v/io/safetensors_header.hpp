@@ -51,7 +51,8 @@ template <class Less>
 [[nodiscard]] std::vector<std::uint32_t> sorted_indices(std::size_t count, Less less) {
     std::vector<std::uint32_t> order(count);
     std::iota(order.begin(), order.end(), 0U);
-    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return less(a, b) || (!less(b, a) && a < b); });
+    std::sort(order.begin(), order.end(),
+              [&](std::uint32_t a, std::uint32_t b) { return less(a, b) || (!less(b, a) && a < b); });
     return order;
 }
 
@@ -79,29 +80,34 @@ inline void check_safetensors_layout(safetensors_header const& header, std::uint
         auto const [begin, end] = ranges[i];
         auto const count = checked_product(std::span<std::size_t const>{sizes.begin(), sizes.rank()});
         auto const bytes = count ? checked_mul(*count, size_of(type)) : std::nullopt;
-        if (!bytes) fail_tensor(i, error_code::bad_shape, "shape " + to_string(sizes) + ": the number of bytes overflows");
+        if (!bytes)
+            fail_tensor(i, error_code::bad_shape, "shape " + to_string(sizes) + ": the number of bytes overflows");
         if (begin > end)
-            fail_tensor(i, error_code::bad_offsets, "data_offsets begin at " + std::to_string(begin) + " and end at " + std::to_string(end));
+            fail_tensor(i, error_code::bad_offsets,
+                        "data_offsets begin at " + std::to_string(begin) + " and end at " + std::to_string(end));
         if (end - begin != *bytes)
-            fail_tensor(i, error_code::size_mismatch, "data_offsets span " + std::to_string(end - begin) + " bytes, "
-                                                          + std::string{dtype_name(type)} + " of shape " + to_string(sizes)
-                                                          + " takes " + std::to_string(*bytes) + " bytes");
+            fail_tensor(i, error_code::size_mismatch,
+                        "data_offsets span " + std::to_string(end - begin) + " bytes, " + std::string{dtype_name(type)}
+                            + " of shape " + to_string(sizes) + " takes " + std::to_string(*bytes) + " bytes");
     }
 
     std::uint64_t reached = 0;
     for (std::size_t i = 0; i < tensors.size(); ++i) {
         auto const [begin, end] = ranges[i];
         if (begin != reached) {
-            auto const neighbour = i == 0 ? std::string{"the data begin at 0"}
-                                       : "tensor " + quoted_name(tensors[i - 1].name) + " ends at " + std::to_string(reached);
+            auto const neighbour =
+                i == 0 ? std::string{"the data begin at 0"}
+                       : "tensor " + quoted_name(tensors[i - 1].name) + " ends at " + std::to_string(reached);
             auto const which = begin > reached ? byte_range(reached, begin) + " belong to no tensor"
                                                : byte_range(begin, std::min(end, reached)) + " belong to both";
-            fail_tensor(i, error_code::bad_offsets, "begins at " + std::to_string(begin) + ", but " + neighbour + ": bytes " + which);
+            fail_tensor(i, error_code::bad_offsets,
+                        "begins at " + std::to_string(begin) + ", but " + neighbour + ": bytes " + which);
         }
         reached = end;
     }
     if (reached < data_size)
-        fail(error_code::size_mismatch, std::to_string(data_size - reached) + " extra bytes behind the last tensor, which ends at "
+        fail(error_code::size_mismatch, std::to_string(data_size - reached)
+                                            + " extra bytes behind the last tensor, which ends at "
                                             + std::to_string(reached) + " of " + std::to_string(data_size));
     if (reached > data_size)
         fail(error_code::size_mismatch, std::to_string(reached - data_size) + " bytes missing, the last tensor ends at "
@@ -113,11 +119,13 @@ inline void check_safetensors_layout(safetensors_header const& header, std::uint
 /// Parses the JSON of a header and proves what `safetensors_header` promises about `data_size` bytes of data behind it.
 ///
 /// Errors  checkpoint_error, each with `file` in front: header_not_utf8, bad_json (line and column), too_deep,
-///         too_many_tensors, name_too_long, duplicate_key, unknown_field, unknown_dtype, bad_shape, bad_offsets, size_mismatch.
+///         too_many_tensors, name_too_long, duplicate_key, unknown_field, unknown_dtype, bad_shape,
+///         bad_offsets, size_mismatch.
 /// Cost    time and memory linear in the text; nothing is allocated by a number that the text states.
 /// Source  huggingface/safetensors, README "Format"; names that stand twice are refused here and not there.
 /// Test    tests/unit/io/safetensors_header.cpp
-[[nodiscard]] inline safetensors_header parse_safetensors_header(std::string_view text, std::uint64_t data_size, std::string_view file) {
+[[nodiscard]] inline safetensors_header parse_safetensors_header(std::string_view text, std::uint64_t data_size,
+                                                                 std::string_view file) {
     detail::safetensors_json parsed{text, file};
     auto const& ranges = parsed.ranges;
     auto const by_offset = detail::sorted_indices(ranges.size(), [&](std::uint32_t a, std::uint32_t b) {
@@ -139,13 +147,16 @@ inline void check_safetensors_layout(safetensors_header const& header, std::uint
 }
 
 /// The length of the header as the first eight bytes of a file of `size` bytes state it.
-/// Errors  checkpoint_error not_safetensors (naming what the file is), header_too_small, header_too_large, bad_header_length.
-[[nodiscard]] inline std::uint64_t safetensors_header_length(std::span<std::byte const> head, std::uint64_t size, std::string_view file) {
+/// Errors  checkpoint_error not_safetensors (naming what the file is), header_too_small,
+///         header_too_large, bad_header_length.
+[[nodiscard]] inline std::uint64_t safetensors_header_length(std::span<std::byte const> head, std::uint64_t size,
+                                                             std::string_view file) {
     auto const fail = [&](error_code code, std::string const& sentence) {
         throw checkpoint_error{code, std::string{file} + ": " + sentence};
     };
     if (size < 8 || head.size() < 8)
-        fail(error_code::header_too_small, "has " + std::to_string(size) + " bytes, a safetensors file begins with a length of 8");
+        fail(error_code::header_too_small,
+             "has " + std::to_string(size) + " bytes, a safetensors file begins with a length of 8");
     std::uint64_t length = 0;
     for (std::size_t i = 0; i < 8; ++i) length |= std::to_integer<std::uint64_t>(head[i]) << (8 * i);
     auto const kind = detect_kind(head, size);
@@ -163,9 +174,11 @@ inline void check_safetensors_layout(safetensors_header const& header, std::uint
 /// Parses a whole safetensors file in memory; the elements stay where they are, behind the header.
 /// Test  tests/unit/io/safetensors_header.cpp, tests/fuzz/fuzz_safetensors.cpp
 [[nodiscard]] inline safetensors_header parse_safetensors(std::span<std::byte const> bytes, std::string_view file) {
-    auto const length = safetensors_header_length(bytes.first(std::min(bytes.size(), detect_kind_bytes)), bytes.size(), file);
+    auto const length =
+        safetensors_header_length(bytes.first(std::min(bytes.size(), detect_kind_bytes)), bytes.size(), file);
     auto const text = bytes.subspan(8, static_cast<std::size_t>(length));
-    return parse_safetensors_header({reinterpret_cast<char const*>(text.data()), text.size()}, bytes.size() - 8 - length, file);
+    return parse_safetensors_header({reinterpret_cast<char const*>(text.data()), text.size()},
+                                    bytes.size() - 8 - length, file);
 }
 
 } // namespace zeroi2v

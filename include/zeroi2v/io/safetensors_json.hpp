@@ -47,7 +47,8 @@ public:
     std::map<std::string, std::string> metadata;
 
     /// `file` begins each message.
-    safetensors_json(std::string_view text, std::string_view file) : text_{text}, file_{file}, reader_{text, file, "header"} {
+    safetensors_json(std::string_view text, std::string_view file)
+        : text_{text}, file_{file}, reader_{text, file, "header"} {
         if (auto const at = find_invalid_utf8(text)) reader_.fail(error_code::header_not_utf8, *at, "not UTF-8");
         try {
             read_header();
@@ -64,12 +65,15 @@ private:
         throw checkpoint_error{code, std::string{file_} + ": " + sentence};
     }
     [[nodiscard]] std::string the_tensor() const { return "tensor " + quoted_name(entry_.name) + ": "; }
-    [[noreturn]] void fail_tensor(error_code code, std::string const& sentence) const { fail(code, the_tensor() + sentence); }
+    [[noreturn]] void fail_tensor(error_code code, std::string const& sentence) const {
+        fail(code, the_tensor() + sentence);
+    }
 
     /// A header with more entries or nesting than any may have is refused as such, whatever else is wrong with it.
     void refuse_beyond_limits() const {
         constexpr std::size_t enough = 8'000'000; // for one entry more than allowed, each of a hundred bytes
-        auto const fault = find_json_fault(text_.substr(0, enough), {.depth = 8, .members = safetensors_max_tensors + 1});
+        auto const fault =
+            find_json_fault(text_.substr(0, enough), {.depth = 8, .members = safetensors_max_tensors + 1});
         if (fault && (fault->code == error_code::too_deep || fault->code == error_code::too_many_tensors))
             reader_.fail(fault->code, fault->position, fault->sentence);
     }
@@ -110,33 +114,48 @@ private:
             reader_.expect(':');
             auto value = reader_.string("a string in __metadata__", text_.size());
             if (metadata.size() == safetensors_max_tensors)
-                fail(error_code::too_many_tensors, "__metadata__: more than " + std::to_string(safetensors_max_tensors) + " entries");
-            if (metadata.contains(*key)) fail(error_code::duplicate_key, "__metadata__: the name " + quoted_name(*key) + " stands there twice");
+                fail(error_code::too_many_tensors,
+                     "__metadata__: more than " + std::to_string(safetensors_max_tensors) + " entries");
+            if (metadata.contains(*key))
+                fail(error_code::duplicate_key, "__metadata__: the name " + quoted_name(*key) + " stands there twice");
             metadata.emplace(std::move(*key), std::move(*value));
         }
     }
 
     void read_tensor() {
         if (tensors.size() == safetensors_max_tensors)
-            fail(error_code::too_many_tensors, "header: more than " + std::to_string(safetensors_max_tensors) + " tensors");
+            fail(error_code::too_many_tensors,
+                 "header: more than " + std::to_string(safetensors_max_tensors) + " tensors");
         if (!reader_.accept('{')) reader_.unexpected(the_tensor() + "an object with dtype, shape and data_offsets");
         unsigned seen = 0;
         safetensors_range range;
         for (bool more = !reader_.accept('}'); more; more = next_member()) {
             constexpr std::size_t longest_field = 12;
             auto const name = reader_.string("the name of a field", longest_field).value_or("of more than 12 bytes");
-            unsigned const field = name == "dtype" ? dtype_field : name == "shape" ? shape_field : name == "data_offsets" ? offsets_field : 0U;
-            if (field == 0) fail_tensor(error_code::unknown_field, "field " + quoted_name(name) + ", expected dtype, shape and data_offsets");
+            unsigned const field = name == "dtype"          ? dtype_field
+                                   : name == "shape"        ? shape_field
+                                   : name == "data_offsets" ? offsets_field
+                                                            : 0U;
+            if (field == 0)
+                fail_tensor(error_code::unknown_field,
+                            "field " + quoted_name(name) + ", expected dtype, shape and data_offsets");
             if ((seen & field) != 0) fail_tensor(error_code::duplicate_key, quoted_name(name) + " stands there twice");
             seen |= field;
             reader_.expect(':');
-            if (field == dtype_field) read_dtype();
-            else if (field == shape_field) read_shape();
-            else range = read_offsets();
+            if (field == dtype_field)
+                read_dtype();
+            else if (field == shape_field)
+                read_shape();
+            else
+                range = read_offsets();
         }
         if (seen != all_fields)
-            reader_.fail(error_code::bad_json, reader_.position(), the_tensor()
-                             + ((seen & dtype_field) == 0 ? "dtype" : (seen & shape_field) == 0 ? "shape" : "data_offsets") + " is missing");
+            reader_.fail(error_code::bad_json, reader_.position(),
+                         the_tensor()
+                             + ((seen & dtype_field) == 0   ? "dtype"
+                                : (seen & shape_field) == 0 ? "shape"
+                                                            : "data_offsets")
+                             + " is missing");
         tensors.push_back(std::move(entry_));
         ranges.push_back(range);
     }
@@ -146,7 +165,8 @@ private:
         if (reader_.peek() != '"') reader_.unexpected(the_tensor() + "its dtype as a string");
         auto const name = reader_.string("a dtype", longest_dtype).value_or("of more than 64 bytes");
         auto const type = dtype_from_name(name);
-        if (!type) fail_tensor(error_code::unknown_dtype, "dtype " + quoted_name(name) + ", expected one of " + dtype_names());
+        if (!type)
+            fail_tensor(error_code::unknown_dtype, "dtype " + quoted_name(name) + ", expected one of " + dtype_names());
         entry_.type = *type;
     }
 
@@ -159,7 +179,8 @@ private:
             auto const token = reader_.number();
             auto const value = parse_json_unsigned(token);
             if (!value && wrong == error_code::bad_json)
-                reader_.fail(wrong, position, the_tensor() + what + " holds " + found(token) + ", expected non-negative integers");
+                reader_.fail(wrong, position,
+                             the_tensor() + what + " holds " + found(token) + ", expected non-negative integers");
             if (!value) fail_tensor(wrong, what + (" holds " + found(token)) + ", expected non-negative integers");
             take(*value);
             more = reader_.accept(',');
@@ -176,7 +197,8 @@ private:
         std::array<std::size_t, shape::max_rank> sizes{};
         std::size_t rank = 0;
         read_numbers("shape", error_code::bad_json, [&](std::uint64_t value) {
-            if (rank == sizes.size()) fail_tensor(error_code::bad_shape, "shape has more than " + std::to_string(rank) + " dimensions");
+            if (rank == sizes.size())
+                fail_tensor(error_code::bad_shape, "shape has more than " + std::to_string(rank) + " dimensions");
             if (value > safetensors_max_size || !std::in_range<std::size_t>(value))
                 fail_tensor(error_code::bad_shape, "shape has a dimension of " + std::to_string(value) + ", at most "
                                                        + std::to_string(safetensors_max_size) + " is allowed");
@@ -193,13 +215,15 @@ private:
             offsets[count++] = value;
         });
         if (count != offsets.size())
-            fail_tensor(error_code::bad_offsets, "data_offsets holds " + std::to_string(count) + " numbers, expected 2");
+            fail_tensor(error_code::bad_offsets,
+                        "data_offsets holds " + std::to_string(count) + " numbers, expected 2");
         return {offsets[0], offsets[1]};
     }
 
     [[nodiscard]] static std::string dtype_names() {
         std::string all;
-        for (int i = 0; i <= static_cast<int>(dtype::u64); ++i) all.append(i == 0 ? "" : ", ").append(dtype_name(static_cast<dtype>(i)));
+        for (int i = 0; i <= static_cast<int>(dtype::u64); ++i)
+            all.append(i == 0 ? "" : ", ").append(dtype_name(static_cast<dtype>(i)));
         return all;
     }
 

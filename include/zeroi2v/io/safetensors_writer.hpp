@@ -54,13 +54,16 @@ struct safetensors_prefix {
 [[nodiscard]] inline safetensors_prefix make_safetensors_prefix(std::span<tensor_info const> tensors,
                                                                 std::map<std::string, std::string> const& metadata,
                                                                 std::string const& file) {
-    auto const fail = [&](error_code code, std::string const& sentence) { throw checkpoint_error{code, file + ": " + sentence}; };
+    auto const fail = [&](error_code code, std::string const& sentence) {
+        throw checkpoint_error{code, file + ": " + sentence};
+    };
     auto const require_utf8 = [&](std::string_view text) {
         if (auto const at = find_invalid_utf8(text))
             fail(error_code::header_not_utf8, quoted_name(text) + ": byte " + std::to_string(*at) + " is not UTF-8");
     };
     if (tensors.size() > safetensors_max_tensors)
-        fail(error_code::too_many_tensors, std::to_string(tensors.size()) + " tensors, at most " + std::to_string(safetensors_max_tensors));
+        fail(error_code::too_many_tensors,
+             std::to_string(tensors.size()) + " tensors, at most " + std::to_string(safetensors_max_tensors));
 
     std::string json = "{";
     if (!metadata.empty()) {
@@ -79,26 +82,37 @@ struct safetensors_prefix {
     for (std::size_t i = 0; i < tensors.size(); ++i) {
         auto const& [name, type, sizes] = tensors[i];
         require_utf8(name);
-        if (i > 0 && name == tensors[i - 1].name) fail(error_code::duplicate_key, "the name " + quoted_name(name) + " stands there twice");
-        if (name == "__metadata__") fail(error_code::duplicate_key, "tensor \"__metadata__\": the name is the format's own");
-        if (name.size() > safetensors_max_name) fail(error_code::name_too_long, "tensor " + quoted_name(name, 64) + ": more than 1024 bytes");
+        if (i > 0 && name == tensors[i - 1].name)
+            fail(error_code::duplicate_key, "the name " + quoted_name(name) + " stands there twice");
+        if (name == "__metadata__")
+            fail(error_code::duplicate_key, "tensor \"__metadata__\": the name is the format's own");
+        if (name.size() > safetensors_max_name)
+            fail(error_code::name_too_long, "tensor " + quoted_name(name, 64) + ": more than 1024 bytes");
         auto const count = checked_product(std::span<std::size_t const>{sizes.begin(), sizes.rank()});
         auto const bytes = count ? checked_mul<std::uint64_t>(*count, size_of(type)) : std::nullopt;
         auto const end = bytes ? checked_add(offset, *bytes) : std::nullopt;
-        bool const too_long = std::any_of(sizes.begin(), sizes.end(), [](std::uint64_t n) { return n > safetensors_max_size; });
-        if (!end || too_long) fail(error_code::bad_shape, "tensor " + quoted_name(name) + ": shape " + to_string(sizes) + " is too large");
+        bool const too_long =
+            std::any_of(sizes.begin(), sizes.end(), [](std::uint64_t n) { return n > safetensors_max_size; });
+        if (!end || too_long)
+            fail(error_code::bad_shape,
+                 "tensor " + quoted_name(name) + ": shape " + to_string(sizes) + " is too large");
 
         if (json.size() > 1) json += ',';
         append_json_string(json, name);
         json.append(R"(:{"dtype":")").append(dtype_name(type)).append(R"(","shape":[)");
         for (std::size_t r = 0; r < sizes.rank(); ++r) json.append(r == 0 ? "" : ",").append(std::to_string(sizes[r]));
-        json.append(R"(],"data_offsets":[)").append(std::to_string(offset)).append(",").append(std::to_string(*end)).append("]}");
+        json.append(R"(],"data_offsets":[)")
+            .append(std::to_string(offset))
+            .append(",")
+            .append(std::to_string(*end))
+            .append("]}");
         offset = *end;
     }
     json += '}';
     json.append((8 - json.size() % 8) % 8, ' ');
     if (json.size() > safetensors_max_header)
-        fail(error_code::header_too_large, "a header of " + std::to_string(json.size()) + " bytes, at most " + std::to_string(safetensors_max_header));
+        fail(error_code::header_too_large, "a header of " + std::to_string(json.size()) + " bytes, at most "
+                                               + std::to_string(safetensors_max_header));
 
     std::string length(8, '\0');
     for (std::size_t i = 0; i < 8; ++i) length[i] = static_cast<char>((std::uint64_t{json.size()} >> (8 * i)) & 0xFFU);
@@ -119,10 +133,11 @@ struct safetensors_prefix {
 /// Errors          usage_error and resource_error as `atomic_file`; checkpoint_error duplicate_key, name_too_long,
 ///                 header_not_utf8, too_many_tensors, header_too_large, bad_shape for what the format cannot hold.
 /// Source          huggingface/safetensors: order of tensors, padding of the header to a multiple of 8.
-/// Test            tests/unit/io/safetensors_writer.cpp
+/// Test            tests/unit/io/safetensors.cpp
 class safetensors_writer {
 public:
-    safetensors_writer(std::filesystem::path target, std::vector<tensor_info> declared, safetensors_options const& options = {})
+    safetensors_writer(std::filesystem::path target, std::vector<tensor_info> declared,
+                       safetensors_options const& options = {})
         : tensors_{sorted(std::move(declared))}, file_{std::move(target), options.inputs} {
         // Equal names of different dtypes are not neighbours in the order of the data.
         require_names_differ();
@@ -144,14 +159,16 @@ public:
         ++next_;
     }
     void append(std::string_view name, stored_tensor const& tensor) {
-        ZEROI2V_REQUIRE(next_ < tensors_.size() && tensors_[next_].type == tensor.type() && tensors_[next_].sizes == tensor.sizes(),
+        ZEROI2V_REQUIRE(next_ < tensors_.size() && tensors_[next_].type == tensor.type()
+                            && tensors_[next_].sizes == tensor.sizes(),
                         "zeroi2v::safetensors_writer::append: dtype and shape must be as declared");
         append(name, tensor.bytes());
     }
 
     /// Puts the complete file in place.
     void commit() {
-        ZEROI2V_REQUIRE(next_ == tensors_.size(), "zeroi2v::safetensors_writer::commit: every declared tensor must have come");
+        ZEROI2V_REQUIRE(next_ == tensors_.size(),
+                        "zeroi2v::safetensors_writer::commit: every declared tensor must have come");
         file_.commit();
     }
 
@@ -165,7 +182,8 @@ private:
         for (auto const& info : tensors_) names.push_back(info.name);
         std::sort(names.begin(), names.end());
         if (auto const twice = std::adjacent_find(names.begin(), names.end()); twice != names.end())
-            throw checkpoint_error{error_code::duplicate_key, file_.name() + ": the name " + quoted_name(*twice) + " stands there twice"};
+            throw checkpoint_error{error_code::duplicate_key,
+                                   file_.name() + ": the name " + quoted_name(*twice) + " stands there twice"};
     }
 
     std::vector<tensor_info> tensors_;
@@ -185,7 +203,10 @@ struct tensor_ref {
 
     template <class T, extents_type Extents>
     tensor_ref(std::string_view its_name, tensor_view<T, Extents> elements)
-        : name{its_name}, type{dtype_of<T>}, sizes{to_shape(elements.extents())}, bytes{std::as_bytes(std::span{elements.data(), elements.size()})} {}
+        : name{its_name},
+          type{dtype_of<T>},
+          sizes{to_shape(elements.extents())},
+          bytes{std::as_bytes(std::span{elements.data(), elements.size()})} {}
 
     template <class T, extents_type Extents>
     tensor_ref(std::string_view its_name, tensor<T, Extents> const& elements) : tensor_ref{its_name, elements.view()} {}
@@ -202,8 +223,9 @@ private:
 ///
 ///     zeroi2v::write_safetensors("logits.safetensors", {{"logits", logits}}, {.metadata = {{"made by", "me"}}});
 ///
-/// Errors  as `safetensors_writer`.     Test  tests/unit/io/safetensors_writer.cpp
-inline void write_safetensors(std::filesystem::path target, std::span<tensor_ref const> tensors, safetensors_options const& options = {}) {
+/// Errors  as `safetensors_writer`.     Test  tests/unit/io/safetensors.cpp
+inline void write_safetensors(std::filesystem::path target, std::span<tensor_ref const> tensors,
+                              safetensors_options const& options = {}) {
     std::vector<tensor_info> declared;
     std::map<std::string_view, std::span<std::byte const>> bytes;
     for (auto const& tensor : tensors) {
@@ -214,12 +236,14 @@ inline void write_safetensors(std::filesystem::path target, std::span<tensor_ref
     for (auto const& info : writer.tensors()) writer.append(info.name, bytes.at(info.name));
     writer.commit();
 }
-inline void write_safetensors(std::filesystem::path target, std::initializer_list<tensor_ref> tensors, safetensors_options const& options = {}) {
+inline void write_safetensors(std::filesystem::path target, std::initializer_list<tensor_ref> tensors,
+                              safetensors_options const& options = {}) {
     write_safetensors(std::move(target), std::span<tensor_ref const>{tensors.begin(), tensors.size()}, options);
 }
 
 /// Writes what `read_safetensors` gave; metadata of `options` is added and wins.
-inline void write_safetensors(std::filesystem::path target, named_tensors const& content, safetensors_options options = {}) {
+inline void write_safetensors(std::filesystem::path target, named_tensors const& content,
+                              safetensors_options options = {}) {
     options.metadata.insert(content.metadata.begin(), content.metadata.end());
     std::vector<tensor_ref> tensors;
     for (auto const& [name, tensor] : content) tensors.emplace_back(name, tensor);

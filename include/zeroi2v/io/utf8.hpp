@@ -35,7 +35,7 @@ namespace detail {
 } // namespace detail
 
 /// The first position in `text` that is not UTF-8.
-/// Source  the Unicode Standard, table 3-7.     Test  tests/unit/io/utf8.cpp
+/// Source  the Unicode Standard, table 3-7.     Test  tests/unit/io/json_reader.cpp
 [[nodiscard]] constexpr std::optional<std::size_t> find_invalid_utf8(std::string_view text) noexcept {
     for (std::size_t i = 0; i < text.size();) {
         constexpr std::size_t block = 32; // all ASCII: seen at once by whatever vector unit the compiler has

@@ -37,11 +37,11 @@ template <class Call>
 
 } // namespace test
 
-#define CHECK_FAULT(f, expected_code, expected_status)      \
-    do {                                                    \
-        auto const& checked_fault = (f);                    \
-        INFO(checked_fault.message);                        \
-        REQUIRE(checked_fault.thrown);                      \
-        CHECK(checked_fault.code == (expected_code));       \
-        CHECK(checked_fault.exit_status == (expected_status)); \
+#define CHECK_FAULT(f, expected_code, expected_status)                                                                 \
+    do {                                                                                                               \
+        auto const& checked_fault = (f);                                                                               \
+        INFO(checked_fault.message);                                                                                   \
+        REQUIRE(checked_fault.thrown);                                                                                 \
+        CHECK(checked_fault.code == (expected_code));                                                                  \
+        CHECK(checked_fault.exit_status == (expected_status));                                                         \
     } while (false)

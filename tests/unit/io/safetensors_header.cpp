@@ -1,5 +1,6 @@
 // Faults of safetensors headers, one test each; every truncation, extension and byte of a small file.
 #include "faults.hpp"
+#include "peak_memory.hpp"
 #include "temporary_folder.hpp"
 
 #include <zeroi2v/io/safetensors.hpp>
@@ -8,19 +9,14 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <fstream>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 namespace {
 
@@ -48,7 +44,8 @@ using zeroi2v::safetensors_header;
     return fault_of_file(file_of(json, data_bytes));
 }
 
-[[nodiscard]] std::string entry(std::string_view name, std::string_view type, std::string_view shape, std::string_view offsets) {
+[[nodiscard]] std::string entry(std::string_view name, std::string_view type, std::string_view shape,
+                                std::string_view offsets) {
     std::string text = "\"";
     text.append(name).append(R"(":{"dtype":")").append(type).append(R"(","shape":)").append(shape);
     return text.append(R"(,"data_offsets":)").append(offsets).append("}");
@@ -69,91 +66,33 @@ template <class... Entries>
     return bytes.append(tail);
 }
 
-/// Runs in a child process and gives what it took: seconds, and the growth of its peak memory in bytes.
-struct cost {
-    int status{};
-    double seconds{};
-    double bytes{};
-};
-template <class Work>
-[[nodiscard]] cost cost_of(Work&& work) {
-    std::array<int, 2> ends{};
-    REQUIRE(::pipe(ends.data()) == 0);
-    auto const child = ::fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        std::array<double, 2> result{};
-        int status = 1;
-        try {
-            ::rusage before{};
-            ::rusage after{};
-            // The peak is inherited from the parent; only growth beyond it can be seen, so it is reset first.
-            std::ofstream{"/proc/self/clear_refs"} << "5";
-            auto const peak = [] {
-                std::ifstream in{"/proc/self/status"};
-                for (std::string line; std::getline(in, line);)
-                    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) * 1024;
-                return 0.0;
-            };
-            ::getrusage(RUSAGE_SELF, &before);
-            auto const bytes = peak();
-            auto const start = std::chrono::steady_clock::now();
-            status = work();
-            result = {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), peak() - bytes};
-            ::getrusage(RUSAGE_SELF, &after);
-        } catch (...) {
-            status = 2;
-        }
-        static_cast<void>(::write(ends[1], result.data(), sizeof result) == sizeof result);
-        ::_exit(status);
-    }
-    ::close(ends[1]);
-    std::array<double, 2> result{};
-    static_cast<void>(::read(ends[0], result.data(), sizeof result) == sizeof result);
-    ::close(ends[0]);
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, result[0], result[1]};
-}
-
-constexpr bool instrumented =
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-    true;
-#else
-    false;
-#endif
-#else
-    false;
-#endif
-
 /// Opening a file with this header: refused with `code`, within a second and 4 x header + 16 MB. (A build without
-/// optimisation or with sanitizers has its own speed; its time is not judged.)
+/// optimisation has its own speed; its time is not judged.)
 void check_cheap_refusal(std::string const& json, error_code code) {
     test::temporary_folder const folder;
     auto const path = folder / "big.safetensors";
     test::write_file(path, file_of(json, 0));
-    auto const limit = 4.0 * static_cast<double>(json.size()) + 16e6;
-    auto const result = cost_of([&] {
-        auto const f = fault_of([&] { zeroi2v::safetensors_file const opened{path}; });
-        return f.thrown && f.code == code && f.message.size() < 4096 ? 0 : 1;
+    test::fault f;
+    double seconds = 0;
+    auto const bytes = test::peak_growth([&] {
+        seconds = test::processor_seconds([&] { f = fault_of([&] { zeroi2v::safetensors_file const opened{path}; }); });
     });
-    CHECK(result.status == 0);
-    if (instrumented) return;
-    CHECK(result.bytes <= limit);
+    CHECK_FAULT(f, code, 3);
+    CHECK(f.message.size() < 4096);
+    if (bytes) CHECK(*bytes <= 4 * json.size() + 16'000'000);
 #ifdef __OPTIMIZE__
-    CHECK(result.seconds < 1.0);
+    CHECK(seconds < test::limit_seconds(1.0));
 #endif
-    MESSAGE(zeroi2v::to_string(code), ": ", result.seconds, " s, ", result.bytes / 1e6, " MB for ", static_cast<double>(json.size()) / 1e6, " MB");
+    MESSAGE(zeroi2v::to_string(code), ": ", seconds, " s, ", bytes.value_or(0) / 1'000'000, " MB for ",
+            json.size() / 1'000'000, " MB");
 }
 
 } // namespace
 
 TEST_CASE("a sound header: tensors in the order of their data, found by name") {
     auto const header = parse(file_of(object(R"("__metadata__":{"a":"b","c":""})", entry("z", "F32", "[2,3]", "[4,28]"),
-                                             entry("a", "BF16", "[2]", "[0,4]")), 28));
+                                             entry("a", "BF16", "[2]", "[0,4]")),
+                                      28));
     REQUIRE(header.tensors.size() == 2);
     CHECK(header.tensors[0] == zeroi2v::tensor_info{"a", zeroi2v::dtype::bf16, {2}});
     CHECK(header.tensors[1] == zeroi2v::tensor_info{"z", zeroi2v::dtype::f32, {2, 3}});
@@ -174,8 +113,9 @@ TEST_CASE("A1: 0 to 7 bytes") {
 }
 
 TEST_CASE("A2: a header length beyond 100 000 000") {
-    for (std::uint64_t const n : {std::uint64_t{100'000'001}, std::uint64_t{1} << 32U, (std::uint64_t{1} << 32U) + 2, std::uint64_t{1} << 63U,
-                                  ~std::uint64_t{0}, ~std::uint64_t{0} - 7, ~std::uint64_t{0} - 8}) {
+    for (std::uint64_t const n :
+         {std::uint64_t{100'000'001}, std::uint64_t{1} << 32U, (std::uint64_t{1} << 32U) + 2, std::uint64_t{1} << 63U,
+          ~std::uint64_t{0}, ~std::uint64_t{0} - 7, ~std::uint64_t{0} - 8}) {
         auto const bytes = length_only(n, "{}");
         auto const start = std::chrono::steady_clock::now();
         auto const f = fault_of_file(bytes);
@@ -186,7 +126,8 @@ TEST_CASE("A2: a header length beyond 100 000 000") {
 }
 
 TEST_CASE("A3: a header length beyond the file") {
-    for (std::uint64_t const n : {std::uint64_t{3}, std::uint64_t{11}, std::uint64_t{99'999'999}, std::uint64_t{100'000'000}}) {
+    for (std::uint64_t const n :
+         {std::uint64_t{3}, std::uint64_t{11}, std::uint64_t{99'999'999}, std::uint64_t{100'000'000}}) {
         auto const f = fault_of_file(length_only(n, "{}"));
         CHECK_FAULT(f, error_code::bad_header_length, 3);
         CHECK(f.says(std::to_string(n)));
@@ -197,38 +138,104 @@ TEST_CASE("A3: a header length beyond the file") {
 }
 
 TEST_CASE("A4: not UTF-8, with the byte") {
-    struct wrong { std::string bytes; std::size_t at; };
-    for (auto const& [bytes, at] : {
-             wrong{"\x80", 0}, {"\xFF", 0}, {"\xC0\x80", 0}, {"\xC1\xBF", 0}, {"\xE0\x80\x80", 0}, {"\xE0\x9F\xBF", 0},
-             {"\xED\xA0\x80", 0}, {"\xED\xBF\xBF", 0}, {"\xF0\x80\x80\x80", 0}, {"\xF0\x8F\xBF\xBF", 0}, {"\xF4\x90\x80\x80", 0},
-             {"\xF5\x80\x80\x80", 0}, {"\xC3", 0}, {"\xE2\x82", 0}, {"\xF0\x9F\x98", 0}, {"\xC3(", 0}, {"ok\xFE", 2}, {"\xC3\xA9\xBF", 2},
-             {"\\ud800", 0}, {"\\udc00", 0}, {"\\uDBFFx", 0}, {"\\ud800\\ud800", 0}, {"\\ud800\\n", 0}, {"\\uD83D\\uDE00\\uDE00", 12}}) {
+    struct wrong {
+        std::string bytes;
+        std::size_t at;
+    };
+    for (auto const& each : {wrong{"\x80", 0},
+                             {"\xFF", 0},
+                             {"\xC0\x80", 0},
+                             {"\xC1\xBF", 0},
+                             {"\xE0\x80\x80", 0},
+                             {"\xE0\x9F\xBF", 0},
+                             {"\xED\xA0\x80", 0},
+                             {"\xED\xBF\xBF", 0},
+                             {"\xF0\x80\x80\x80", 0},
+                             {"\xF0\x8F\xBF\xBF", 0},
+                             {"\xF4\x90\x80\x80", 0},
+                             {"\xF5\x80\x80\x80", 0},
+                             {"\xC3", 0},
+                             {"\xE2\x82", 0},
+                             {"\xF0\x9F\x98", 0},
+                             {"\xC3(", 0},
+                             {"ok\xFE", 2},
+                             {"\xC3\xA9\xBF", 2},
+                             {"\\ud800", 0},
+                             {"\\udc00", 0},
+                             {"\\uDBFFx", 0},
+                             {"\\ud800\\ud800", 0},
+                             {"\\ud800\\n", 0},
+                             {"\\uD83D\\uDE00\\uDE00", 12}}) {
+        auto const& bytes = each.bytes;
+        auto const& at = each.at;
         auto const f = fault_of_json(R"({"__metadata__":{")" + bytes + R"(":"x"}})");
         CAPTURE(bytes);
         CHECK_FAULT(f, error_code::header_not_utf8, 3);
         CHECK(f.says("byte " + std::to_string(18 + at) + ":"));
     }
-    for (std::string const good : {"\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xEF\xBF\xBF", "\xF0\x90\x80\x80",
-                                   "\xF4\x8F\xBF\xBF", "\\uD83D\\uDE00", "\\u0000", "\xEF\xBB\xBF"})
+    for (std::string const good :
+         {"\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xEF\xBF\xBF", "\xF0\x90\x80\x80",
+          "\xF4\x8F\xBF\xBF", "\\uD83D\\uDE00", "\\u0000", "\xEF\xBB\xBF"})
         CHECK_FALSE(fault_of_json(R"({"__metadata__":{")" + good + R"(":"x"}})").thrown);
 }
 
 TEST_CASE("A5: not JSON, with line and column") {
-    struct wrong { std::string json; char const* where; };
-    for (auto const& [json, where] : {
-             wrong{"[]", "line 1, column 1"}, {"", "line 1, column 1"}, {"  ", "line 1, column"}, {"null", "line 1, column"}, {"3", "line 1"},
-             {"\"a\"", "line 1"}, {"{", "line 1, column"}, {"{}x", "line 1, column 3"}, {"{}{}", "line 1, column 3"}, {"{} \n null", "line 2"},
-             {std::string{"{}\0", 3}, "line 1, column 3"}, {std::string{"{}\0\0\0\0\0\0", 8}, "NUL"}, {std::string{"{\"a\0\":1}", 8}, "NUL"},
-             {"\xEF\xBB\xBF{}", "byte order mark"}, {"{\"a\":}", "line 1, column 6"}, {"{\"a\" 1}", "line 1, column"}, {"{a:1}", "line 1, column 2"},
-             {"{'a':1}", "line 1, column 2"}, {"{\"a\":1,}", "line 1, column"}, {"{,}", "line 1"}, {"{\"a", "without an end"}, {"{\"\\x\":1}", "escape"},
-             {"{\"\\u12\":1}", "escape"}, {"{\"\\uD83D\\u12\":1}", nullptr}, {"{\"a\nb\":1}", "control character"}, {"{\"w\":1}", "tensor \"w\""},
-             {"{\"w\":null}", "line 1, column"}, {"{\"w\":[]}", "line 1, column"}, {"{\n\n  \"w\" : true}", "line 3, column"}, {"{\"w\":{}}", "dtype is missing"},
-             {R"({"w":{"dtype":"F32","shape":[]}})", "data_offsets is missing"}, {R"({"w":{"dtype":"F32","data_offsets":[0,0]}})", "shape is missing"},
-             {R"({"w":{"dtype":1}})", "dtype"}, {R"({"w":{"shape":1}})", "shape"}, {R"({"w":{"shape":{}}})", "shape"}, {R"({"w":{"shape":["1"]}})", "shape"},
-             {R"({"w":{"shape":[[1]]}})", "shape"}, {R"({"w":{"data_offsets":0}})", "data_offsets"}, {"{\"__metadata__\":null}", "__metadata__"},
-             {"{\"__metadata__\":[]}", "__metadata__"}, {"{\"__metadata__\":\"\"}", "__metadata__"}, {"{\"__metadata__\":{\"a\":1}}", "__metadata__"},
-             {"{\"__metadata__\":{\"a\":null}}", "__metadata__"}, {"{\"__metadata__\":{\"a\":{}}}", "__metadata__"}, {"{\"__metadata__\":{\"a\":[\"\"]}}", "__metadata__"},
-             {"{\"w\":" + std::string(50, '1') + "}", "tensor \"w\""}, {"{/**/}", "line 1, column 2"}, {"{\"a\":NaN}", "line 1"}, {"{\"a\":01}", "line 1"}, {"{\"a\":\xC3\xA9}", "line 1"}}) {
+    struct wrong {
+        std::string json;
+        char const* where;
+    };
+    for (auto const& each : {wrong{"[]", "line 1, column 1"},
+                             {"", "line 1, column 1"},
+                             {"  ", "line 1, column"},
+                             {"null", "line 1, column"},
+                             {"3", "line 1"},
+                             {"\"a\"", "line 1"},
+                             {"{", "line 1, column"},
+                             {"{}x", "line 1, column 3"},
+                             {"{}{}", "line 1, column 3"},
+                             {"{} \n null", "line 2"},
+                             {std::string{"{}\0", 3}, "line 1, column 3"},
+                             {std::string{"{}\0\0\0\0\0\0", 8}, "NUL"},
+                             {std::string{"{\"a\0\":1}", 8}, "NUL"},
+                             {"\xEF\xBB\xBF{}", "byte order mark"},
+                             {"{\"a\":}", "line 1, column 6"},
+                             {"{\"a\" 1}", "line 1, column"},
+                             {"{a:1}", "line 1, column 2"},
+                             {"{'a':1}", "line 1, column 2"},
+                             {"{\"a\":1,}", "line 1, column"},
+                             {"{,}", "line 1"},
+                             {"{\"a", "without an end"},
+                             {"{\"\\x\":1}", "escape"},
+                             {"{\"\\u12\":1}", "escape"},
+                             {"{\"\\uD83D\\u12\":1}", nullptr},
+                             {"{\"a\nb\":1}", "control character"},
+                             {"{\"w\":1}", "tensor \"w\""},
+                             {"{\"w\":null}", "line 1, column"},
+                             {"{\"w\":[]}", "line 1, column"},
+                             {"{\n\n  \"w\" : true}", "line 3, column"},
+                             {"{\"w\":{}}", "dtype is missing"},
+                             {R"({"w":{"dtype":"F32","shape":[]}})", "data_offsets is missing"},
+                             {R"({"w":{"dtype":"F32","data_offsets":[0,0]}})", "shape is missing"},
+                             {R"({"w":{"dtype":1}})", "dtype"},
+                             {R"({"w":{"shape":1}})", "shape"},
+                             {R"({"w":{"shape":{}}})", "shape"},
+                             {R"({"w":{"shape":["1"]}})", "shape"},
+                             {R"({"w":{"shape":[[1]]}})", "shape"},
+                             {R"({"w":{"data_offsets":0}})", "data_offsets"},
+                             {"{\"__metadata__\":null}", "__metadata__"},
+                             {"{\"__metadata__\":[]}", "__metadata__"},
+                             {"{\"__metadata__\":\"\"}", "__metadata__"},
+                             {"{\"__metadata__\":{\"a\":1}}", "__metadata__"},
+                             {"{\"__metadata__\":{\"a\":null}}", "__metadata__"},
+                             {"{\"__metadata__\":{\"a\":{}}}", "__metadata__"},
+                             {"{\"__metadata__\":{\"a\":[\"\"]}}", "__metadata__"},
+                             {"{\"w\":" + std::string(50, '1') + "}", "tensor \"w\""},
+                             {"{/**/}", "line 1, column 2"},
+                             {"{\"a\":NaN}", "line 1"},
+                             {"{\"a\":01}", "line 1"},
+                             {"{\"a\":\xC3\xA9}", "line 1"}}) {
+        auto const& json = each.json;
+        auto const& where = each.where;
         auto const f = fault_of_json(json);
         CAPTURE(json);
         if (where == nullptr) { // half a pair comes before a broken escape
@@ -245,7 +252,11 @@ TEST_CASE("A5: not JSON, with line and column") {
 }
 
 TEST_CASE("A6: JSON blanks on both sides") {
-    CHECK(parse(file_of(" \t\r\n{ \"w\" :\n{ \"dtype\" : \"F32\" ,\t\"shape\" : [ 1 ] , \"data_offsets\":[ 0 , 4 ]\r}\n} \t\r\n  ", 4)).tensors.size() == 1);
+    CHECK(parse(file_of(" \t\r\n{ \"w\" :\n{ \"dtype\" : \"F32\" ,\t\"shape\" : [ 1 ] , \"data_offsets\":[ 0 , 4 "
+                        "]\r}\n} \t\r\n  ",
+                        4))
+              .tensors.size()
+          == 1);
     CHECK_FAULT(fault_of_json("\v{}"), error_code::bad_json, 3);
     CHECK_FAULT(fault_of_json("{}\f"), error_code::bad_json, 3);
     CHECK_FAULT(fault_of_json("{\xC2\xA0}"), error_code::bad_json, 3);
@@ -263,14 +274,20 @@ TEST_CASE("A7: names that stand twice") {
     twice(object(entry("w", "F32", "[1]", "[0,4]"), entry("w", "F16", "[1]", "[4,6]")), 6, "\"w\"");
     twice(object(entry("w", "F32", "[1]", "[0,4]"), entry("w", "F16", "[1]", "[0,4]")), 4, "\"w\"");
     twice(object(entry("w", "F32", "[1]", "[0,4]"), entry("\\u0077", "F32", "[1]", "[4,8]")), 8, "\"w\"");
-    twice(object(entry("a/b", "F32", "[1]", "[0,4]"), entry("x", "F32", "[1]", "[4,8]"), entry("a\\/b", "F32", "[1]", "[8,12]")), 12, "a/b");
+    twice(object(entry("a/b", "F32", "[1]", "[0,4]"), entry("x", "F32", "[1]", "[4,8]"),
+                 entry("a\\/b", "F32", "[1]", "[8,12]")),
+          12, "a/b");
     twice(object(R"("w":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]})"), 4, "dtype");
     twice(object(R"("w":{"dtype":"F32","shape":[1],"\u0073hape":[1],"data_offsets":[0,4]})"), 4, "shape");
     twice(object(R"("w":{"data_offsets":[0,4],"dtype":"F32","shape":[1],"data_offsets":[0,4]})"), 4, "data_offsets");
     twice(R"({"__metadata__":{},"__metadata__":{}})", 0, "__metadata__");
     twice(R"({"__metadata__":{},"__meta\u0064ata__":{}})", 0, "__metadata__");
     twice(R"({"__metadata__":{"k":"1","k":"2"}})", 0, "\"k\"");
-    CHECK(parse(file_of(object(entry("w", "U8", "[1]", "[0,1]"), entry("W", "U8", "[1]", "[1,2]"), entry("w ", "U8", "[1]", "[2,3]")), 3)).tensors.size() == 3);
+    CHECK(parse(file_of(object(entry("w", "U8", "[1]", "[0,1]"), entry("W", "U8", "[1]", "[1,2]"),
+                               entry("w ", "U8", "[1]", "[2,3]")),
+                        3))
+              .tensors.size()
+          == 3);
 }
 
 TEST_CASE("A8: overlap, hole, data that do not begin at 0: both tensors and the range") {
@@ -282,7 +299,8 @@ TEST_CASE("A8: overlap, hole, data that do not begin at 0: both tensors and the 
     auto const same = fault_of_json(object(entry("a", "F32", "[2]", "[0,8]"), entry("b", "F32", "[2]", "[0,8]")), 8);
     CHECK_FAULT(same, error_code::bad_offsets, 3);
     CHECK(same.says("[0, 8)"));
-    auto const inside = fault_of_json(object(entry("a", "F32", "[4]", "[0,16]"), entry("b", "F32", "[1]", "[4,8]")), 16);
+    auto const inside =
+        fault_of_json(object(entry("a", "F32", "[4]", "[0,16]"), entry("b", "F32", "[1]", "[4,8]")), 16);
     CHECK_FAULT(inside, error_code::bad_offsets, 3);
     CHECK(inside.says("[4, 8)"));
     auto const hole = fault_of_json(object(entry("b", "F32", "[1]", "[8,12]"), entry("a", "F32", "[1]", "[0,4]")), 12);
@@ -294,12 +312,14 @@ TEST_CASE("A8: overlap, hole, data that do not begin at 0: both tensors and the 
     CHECK_FAULT(late, error_code::bad_offsets, 3);
     CHECK(late.says("\"w\""));
     CHECK(late.says("[0, 4)"));
-    CHECK_FAULT(fault_of_json(object(entry("a", "F32", "[2]", "[0,8]"), entry("z", "F32", "[0]", "[4,4]")), 8), error_code::bad_offsets, 3);
+    CHECK_FAULT(fault_of_json(object(entry("a", "F32", "[2]", "[0,8]"), entry("z", "F32", "[0]", "[4,4]")), 8),
+                error_code::bad_offsets, 3);
 }
 
 TEST_CASE("A9: offsets that are no range") {
-    for (std::string const offsets : {"[4,0]", "[-1,4]", "[-0,4]", "[0,-4]", "[]", "[0]", "[0,4,8]", "[0,1e3]", "[0,4.0]", "[0,18446744073709551616]",
-                                      "[0,99999999999999999999999999]", "[0,1e999]", "[0,\"4\"]", "[0,null]", "[[0],4]", "[0,true]", "[0,{}]"}) {
+    for (std::string const offsets : {"[4,0]", "[-1,4]", "[-0,4]", "[0,-4]", "[]", "[0]", "[0,4,8]", "[0,1e3]",
+                                      "[0,4.0]", "[0,18446744073709551616]", "[0,99999999999999999999999999]",
+                                      "[0,1e999]", "[0,\"4\"]", "[0,null]", "[[0],4]", "[0,true]", "[0,{}]"}) {
         CAPTURE(offsets);
         CHECK_FAULT(fault_of_json(one("F32", "[1]", offsets), 4), error_code::bad_offsets, 3);
     }
@@ -337,10 +357,21 @@ TEST_CASE("A11: bytes too many and too few") {
 }
 
 TEST_CASE("A12: shapes that overflow, the same verdict for every permutation") {
-    struct wrong { std::vector<std::uint64_t> dims; std::string type; };
+    struct wrong {
+        std::vector<std::uint64_t> dims;
+        std::string type;
+    };
     auto const p = [](unsigned bits) { return std::uint64_t{1} << bits; };
-    for (auto [dims, type] : {wrong{{2, ~std::uint64_t{0} - 1}, "U8"}, {{2, p(63) - 1}, "U8"}, {{p(32), p(32)}, "U8"}, {{0, p(63), 4}, "F32"}, {{p(63), 4, 0}, "F32"},
-                              {{p(48), 0}, "F32"}, {{p(40), p(40), 3}, "F32"}, {{p(47), p(14), 1}, "F64"}, {{1, 1, 1, 1, 1, 1, 1, 1, 1}, "F32"}, {{0, 1, 1, 1, 1, 1, 1, 1, 2}, "F32"}}) {
+    for (auto [dims, type] : {wrong{{2, ~std::uint64_t{0} - 1}, "U8"},
+                              {{2, p(63) - 1}, "U8"},
+                              {{p(32), p(32)}, "U8"},
+                              {{0, p(63), 4}, "F32"},
+                              {{p(63), 4, 0}, "F32"},
+                              {{p(48), 0}, "F32"},
+                              {{p(40), p(40), 3}, "F32"},
+                              {{p(47), p(14), 1}, "F64"},
+                              {{1, 1, 1, 1, 1, 1, 1, 1, 1}, "F32"},
+                              {{0, 1, 1, 1, 1, 1, 1, 1, 2}, "F32"}}) {
         std::sort(dims.begin(), dims.end());
         do {
             std::string shape = "[";
@@ -364,11 +395,15 @@ TEST_CASE("A12: shapes that overflow, the same verdict for every permutation") {
 
     // sizes whose sum wraps to what the file has: each range must begin where the one before ends
     CHECK_FAULT(fault_of_json(object(entry("a", "U8", "[281474976710655,65536]", "[0,18446744073709486080]"),
-                                     entry("b", "U8", "[65540]", "[18446744073709486080,4]")), 4), error_code::bad_offsets, 3);
+                                     entry("b", "U8", "[65540]", "[18446744073709486080,4]")),
+                              4),
+                error_code::bad_offsets, 3);
 }
 
 TEST_CASE("A13: empty tensors, scalars, fields, dtypes") {
-    auto const header = parse(file_of(object(entry("e", "F32", "[0,7]", "[4,4]"), entry("s", "F32", "[]", "[0,4]"), entry("t", "F32", "[1]", "[4,8]"), entry("u", "F16", "[3,0]", "[8,8]")), 8));
+    auto const header = parse(file_of(object(entry("e", "F32", "[0,7]", "[4,4]"), entry("s", "F32", "[]", "[0,4]"),
+                                             entry("t", "F32", "[1]", "[4,8]"), entry("u", "F16", "[3,0]", "[8,8]")),
+                                      8));
     REQUIRE(header.tensors.size() == 4);
     CHECK(header.tensors[*header.find("s")].sizes.rank() == 0);
     CHECK(header.tensors[*header.find("s")].byte_size() == 4);
@@ -384,7 +419,8 @@ TEST_CASE("A13: empty tensors, scalars, fields, dtypes") {
     for (int i = 0; i <= static_cast<int>(zeroi2v::dtype::u64); ++i) {
         auto const type = static_cast<zeroi2v::dtype>(i);
         auto const bytes = zeroi2v::size_of(type) * 3;
-        auto const parsed = parse(file_of(one(zeroi2v::dtype_name(type), "[3]", "[0," + std::to_string(bytes) + "]"), bytes));
+        auto const parsed =
+            parse(file_of(one(zeroi2v::dtype_name(type), "[3]", "[0," + std::to_string(bytes) + "]"), bytes));
         CHECK(parsed.tensors[0].type == type);
     }
 }
@@ -395,8 +431,10 @@ TEST_CASE("A14: nesting, long names, many tensors, within a second and four time
     std::string objects;
     for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
     CHECK_FAULT(fault_of_json(objects), error_code::too_deep, 3);
-    CHECK_FAULT(fault_of_json(object(entry(std::string(1'000'000, 'n'), "F32", "[1]", "[0,4]")), 4), error_code::name_too_long, 3);
-    CHECK_FAULT(fault_of_json(object(entry(std::string(1'025, 'n'), "F32", "[1]", "[0,4]")), 4), error_code::name_too_long, 3);
+    CHECK_FAULT(fault_of_json(object(entry(std::string(1'000'000, 'n'), "F32", "[1]", "[0,4]")), 4),
+                error_code::name_too_long, 3);
+    CHECK_FAULT(fault_of_json(object(entry(std::string(1'025, 'n'), "F32", "[1]", "[0,4]")), 4),
+                error_code::name_too_long, 3);
     CHECK_FALSE(fault_of_json(object(entry(std::string(1'024, 'n'), "F32", "[1]", "[0,4]")), 4).thrown);
     std::string escaped;
     for (int i = 0; i < 1'024; ++i) escaped += "\\u006e";
@@ -420,22 +458,34 @@ TEST_CASE("A14: headers of 100 MB are refused cheaply") {
         while (text.size() + piece.size() + tail.size() <= size) text += piece;
         return text.append(tail);
     };
-    SUBCASE("10 million entries") { check_cheap_refusal(fill("{", "\"a\":0,   ", "\"b\":0}"), error_code::too_many_tensors); }
-    SUBCASE("10 million empty entries") { check_cheap_refusal(fill("{", "\"1234\":{},", "\"b\":{}}"), error_code::too_many_tensors); }
+    SUBCASE("10 million entries") {
+        check_cheap_refusal(fill("{", "\"a\":0,   ", "\"b\":0}"), error_code::too_many_tensors);
+    }
+    SUBCASE("10 million empty entries") {
+        check_cheap_refusal(fill("{", "\"1234\":{},", "\"b\":{}}"), error_code::too_many_tensors);
+    }
     SUBCASE("tensors") {
         std::string text = "{";
         text.reserve(size);
-        for (int i = 0; text.size() < size - 100; ++i) text += entry("t" + std::to_string(i), "F32", "[0]", "[0,0]") + ",";
+        for (int i = 0; text.size() < size - 100; ++i)
+            text += entry("t" + std::to_string(i), "F32", "[0]", "[0,0]") + ",";
         check_cheap_refusal(text + entry("last", "F32", "[0]", "[0,0]") + "}", error_code::too_many_tensors);
     }
     SUBCASE("nesting") { check_cheap_refusal(fill("", "[", ""), error_code::too_deep); }
     SUBCASE("a name") { check_cheap_refusal(fill("{\"", "a", "\":0}"), error_code::name_too_long); }
-    SUBCASE("a string without an end") { check_cheap_refusal(fill("{\"__metadata__\":{\"a\":\"", "b", ""), error_code::bad_json); }
-    SUBCASE("a metadata value, then a fault") { check_cheap_refusal(fill("{\"__metadata__\":{\"a\":\"", "b", "\",0}}"), error_code::bad_json); }
-    SUBCASE("a metadata value, then bytes missing") {
-        check_cheap_refusal(fill("{\"__metadata__\":{\"a\":\"", "b", "\"}," + entry("w", "F32", "[1]", "[0,4]") + "}"), error_code::size_mismatch);
+    SUBCASE("a string without an end") {
+        check_cheap_refusal(fill("{\"__metadata__\":{\"a\":\"", "b", ""), error_code::bad_json);
     }
-    SUBCASE("metadata entries") { check_cheap_refusal(fill("{\"__metadata__\":{", "\"\":\"\",", "\"a\":\"\"}}"), error_code::duplicate_key); }
+    SUBCASE("a metadata value, then a fault") {
+        check_cheap_refusal(fill("{\"__metadata__\":{\"a\":\"", "b", "\",0}}"), error_code::bad_json);
+    }
+    SUBCASE("a metadata value, then bytes missing") {
+        check_cheap_refusal(fill("{\"__metadata__\":{\"a\":\"", "b", "\"}," + entry("w", "F32", "[1]", "[0,4]") + "}"),
+                            error_code::size_mismatch);
+    }
+    SUBCASE("metadata entries") {
+        check_cheap_refusal(fill("{\"__metadata__\":{", "\"\":\"\",", "\"a\":\"\"}}"), error_code::duplicate_key);
+    }
     SUBCASE("an unknown field") { check_cheap_refusal(fill("{\"w\":{\"", "a", "\":0}}"), error_code::unknown_field); }
     SUBCASE("a dtype") { check_cheap_refusal(fill("{\"w\":{\"dtype\":\"", "a", "\"}}"), error_code::unknown_dtype); }
     SUBCASE("a number") { check_cheap_refusal(fill("{\"w\":{\"shape\":[", "1", "]}}"), error_code::bad_json); }
@@ -445,11 +495,22 @@ TEST_CASE("A14: headers of 100 MB are refused cheaply") {
 }
 
 TEST_CASE("A16: other kinds of files are named") {
-    struct other { std::string bytes; char const* kind; };
+    struct other {
+        std::string bytes;
+        char const* kind;
+    };
     using namespace std::string_literals;
-    for (auto const& [bytes, kind] : {other{"PK\x03\x04\x14\0\0\0\x08\0"s, "ZIP"}, {"\x80\x02}q\x00(X\x0a\0\0\0"s, "pickle"}, {"GGUF\x03\0\0\0\0\0\0\0"s, "GGUF"},
-                                      {"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS"}, {"\x89HDF\r\n\x1a\n\0\0"s, "HDF5"},
-                                      {"\x1f\x8b\x08\0\0\0\0\0\0\x03"s, "gzip"}, {"<!DOCTYPE html><html>", "HTML"}, {"{\"a\": [1, 2]}", "JSON"}, {"just some words", "text"}}) {
+    for (auto const& each : {other{"PK\x03\x04\x14\0\0\0\x08\0"s, "ZIP"},
+                             {"\x80\x02}q\x00(X\x0a\0\0\0"s, "pickle"},
+                             {"GGUF\x03\0\0\0\0\0\0\0"s, "GGUF"},
+                             {"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS"},
+                             {"\x89HDF\r\n\x1a\n\0\0"s, "HDF5"},
+                             {"\x1f\x8b\x08\0\0\0\0\0\0\x03"s, "gzip"},
+                             {"<!DOCTYPE html><html>", "HTML"},
+                             {"{\"a\": [1, 2]}", "JSON"},
+                             {"just some words", "text"}}) {
+        auto const& bytes = each.bytes;
+        auto const& kind = each.kind;
         auto const f = fault_of_file(bytes);
         CAPTURE(kind);
         CHECK_FAULT(f, error_code::not_safetensors, 3);
@@ -458,10 +519,12 @@ TEST_CASE("A16: other kinds of files are named") {
 }
 
 TEST_CASE("every change, truncation and extension of a small file loads the same or fails with a typed error") {
-    std::string json = object(R"("__metadata__":{"zeroi2v.merged":"false","n\u00e9":"\ud83d\ude00 \"x\""})", entry("cls", "F32", "[4]", "[0,16]"));
+    std::string json = object(R"("__metadata__":{"zeroi2v.merged":"false","n\u00e9":"\ud83d\ude00 \"x\""})",
+                              entry("cls", "F32", "[4]", "[0,16]"));
     for (int i = 0; i < 40; ++i) {
         auto const begin = 16 + 6 * i;
-        json.insert(json.size() - 1, "," + entry("blocks." + std::to_string(i) + ".w", "BF16", "[3]",
+        json.insert(json.size() - 1, ","
+                                         + entry("blocks." + std::to_string(i) + ".w", "BF16", "[3]",
                                                  "[" + std::to_string(begin) + "," + std::to_string(begin + 6) + "]"));
     }
     json.append((8 - json.size() % 8) % 8, ' ');
@@ -473,7 +536,8 @@ TEST_CASE("every change, truncation and extension of a small file loads the same
     auto const sound = [&](safetensors_header const& h) { // what any accepted header promises
         std::uint64_t end = 0;
         for (std::size_t i = 0; i < h.tensors.size(); ++i) {
-            if (h.ranges[i].begin != end || h.ranges[i].end - h.ranges[i].begin != h.tensors[i].byte_size()) return false;
+            if (h.ranges[i].begin != end || h.ranges[i].end - h.ranges[i].begin != h.tensors[i].byte_size())
+                return false;
             end = h.ranges[i].end;
         }
         return h.find(h.tensors.front().name) == std::size_t{0};

@@ -1,0 +1,327 @@
+// Outputs appear whole or not at all: refusals before work, faults during it, signals, links, permissions.
+#include "faults.hpp"
+#include "temporary_folder.hpp"
+
+#include <zeroi2v/io/atomic_file.hpp>
+#include <zeroi2v/io/safetensors_writer.hpp>
+
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace {
+
+using test::fault_of;
+using zeroi2v::atomic_file;
+using zeroi2v::error_code;
+
+/// Runs in a child, so that limits and signals end with it; gives the exit status, or minus the signal.
+template <class Work>
+[[nodiscard]] int status_of_child(Work&& work) {
+    auto const child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        int status = 100;
+        try {
+            status = work();
+        } catch (...) {}
+        ::_exit(status);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+} // namespace
+
+TEST_CASE("a file appears at commit, with all its bytes and no neighbour") {
+    test::temporary_folder const folder;
+    {
+        atomic_file out{folder / "f"};
+        out.reserve(1'000'000);
+        out.write("hello ");
+        CHECK_FALSE(std::filesystem::exists(folder / "f"));
+        CHECK(folder.entries() == 1);
+        out.write(std::string_view{});
+        out.write("world");
+        CHECK(out.size() == 11);
+        out.commit();
+        CHECK(test::read_file(folder / "f") == "hello world");
+        CHECK_FAULT(fault_of([&] { out.write("x"); }), error_code::write_failed, 7);
+        CHECK_FAULT(fault_of([&] { out.commit(); }), error_code::write_failed, 7);
+    }
+    CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("without a commit the old file stays and the temporary one goes") {
+    test::temporary_folder const folder;
+    test::write_file(folder / "f", "old");
+    {
+        atomic_file out{folder / "f"};
+        out.write("new");
+    }
+    CHECK(test::read_file(folder / "f") == "old");
+    CHECK(folder.entries() == 1);
+    try {
+        atomic_file out{folder / "f"};
+        out.write("new");
+        throw 1;
+    } catch (int) {}
+    CHECK(folder.entries() == 1);
+    atomic_file out{folder / "f"};
+    out.write("new");
+    atomic_file moved{std::move(out)};
+    moved.commit();
+    CHECK(test::read_file(folder / "f") == "new");
+    CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("before work: targets that cannot be written") {
+    test::temporary_folder const folder;
+    std::filesystem::create_directory(folder / "sub");
+    test::write_file(folder / "plain", "x");
+    REQUIRE(::mkfifo((folder / "fifo").c_str(), 0600) == 0);
+    std::filesystem::create_symlink("loop", folder / "loop");
+    for (auto const& target : std::vector<std::filesystem::path>{
+             "", folder.path(), folder / "sub", folder / "sub/", folder / "missing" / "f", folder / "plain" / "f",
+             folder / "fifo", folder / "loop", "/dev/full", "/dev/null", "/dev/stdout", folder / std::string(300, 'n'),
+             folder / std::string(5000, 'n')}) {
+        CAPTURE(target);
+        CHECK_FAULT(fault_of([&] { zeroi2v::check_output(target); }), error_code::unwritable_output, 2);
+        CHECK_FAULT(fault_of([&] { atomic_file const out{target}; }), error_code::unwritable_output, 2);
+    }
+    CHECK(folder.entries() == 4);
+    // A user without rights; the superuser may write everywhere.
+    ::chmod((folder / "sub").c_str(), 0555);
+    ::chmod((folder / "plain").c_str(), 0444);
+    int const status = status_of_child([&] {
+        ::chmod(folder.path().c_str(), 0777);
+        if (::geteuid() == 0 && (::setgid(65534) != 0 || ::setuid(65534) != 0)) return 50;
+        auto const in_folder = fault_of([&] { atomic_file const out{folder / "sub" / "f"}; });
+        auto const read_only = fault_of([&] { atomic_file const out{folder / "plain"}; });
+        return in_folder.code == error_code::unwritable_output && in_folder.exit_status == 2
+                       && read_only.code == error_code::unwritable_output && read_only.exit_status == 2
+                   ? 0
+                   : 1;
+    });
+    CHECK(status == 0);
+}
+
+TEST_CASE("before work: a target that is an input, through any link") {
+    test::temporary_folder const folder;
+    test::write_file(folder / "in", "input");
+    test::write_file(folder / "other", "other");
+    std::filesystem::create_symlink(folder / "in", folder / "soft");
+    std::filesystem::create_hard_link(folder / "in", folder / "hard");
+    std::filesystem::create_symlink(folder.path(), folder / "way");
+    std::vector<std::filesystem::path> const inputs{folder / "nowhere", folder / "other", folder / "in"};
+    for (auto const& target : {folder / "in", folder / "soft", folder / "hard", folder / "way" / "in",
+                               folder / "way" / "." / "hard", folder / "other"}) {
+        CAPTURE(target);
+        auto const f = fault_of([&] { atomic_file const out{target, inputs}; });
+        CHECK_FAULT(f, error_code::same_file, 2);
+        CHECK_FAULT(fault_of([&] { zeroi2v::check_output(target, inputs); }), error_code::same_file, 2);
+    }
+    std::vector<std::filesystem::path> const by_link{folder / "soft"};
+    CHECK_FAULT(fault_of([&] { atomic_file const out{folder / "in", by_link}; }), error_code::same_file, 2);
+    CHECK_FALSE(fault_of([&] { atomic_file const out{folder / "new", inputs}; }).thrown);
+    CHECK(test::read_file(folder / "in") == "input");
+}
+
+TEST_CASE("during work: no room") {
+    test::temporary_folder const folder;
+    test::write_file(folder / "f", "old");
+    auto const with_limit = [&](auto&& work) {
+        return status_of_child([&] {
+            std::signal(SIGXFSZ, SIG_IGN);
+            ::rlimit const limit{1000, 1000};
+            if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return 50;
+            auto const f = fault_of(work);
+            return f.code == error_code::write_failed && f.exit_status == 7 && f.says("File too large")
+                           && f.says((folder / "f").native())
+                       ? 0
+                       : 1;
+        });
+    };
+    CHECK(with_limit([&] {
+              atomic_file out{folder / "f"};
+              out.write(std::string(2000, 'x'));
+          })
+          == 0);
+    CHECK(with_limit([&] {
+              atomic_file out{folder / "f"};
+              out.write(std::string(999, 'x'));
+              out.write("12");
+          })
+          == 0);
+    CHECK(with_limit([&] {
+              zeroi2v::write_safetensors(folder / "f",
+                                         {{"w", zeroi2v::stored_tensor::zeros(zeroi2v::dtype::f32, {300})}});
+          })
+          == 0);
+    CHECK(test::read_file(folder / "f") == "old");
+    CHECK(folder.entries() == 1);
+
+    // A file system of 64 kB, of the child alone, where it may have one.
+    std::filesystem::create_directory(folder / "small");
+    constexpr int not_permitted = 77;
+    int const status = status_of_child([&] {
+        if (::unshare(CLONE_NEWNS) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return not_permitted;
+        if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return not_permitted;
+        if (::mount("none", (folder / "small").c_str(), "tmpfs", 0, "size=64k") != 0) return not_permitted;
+        auto const target = folder / "small" / "f";
+        test::write_file(target, "old");
+        auto const full = fault_of([&] {
+            atomic_file out{target};
+            for (int i = 0; i < 100; ++i) out.write(std::string(1000, 'x'));
+        });
+        auto const reserved = fault_of([&] { atomic_file{target}.reserve(100'000); });
+        bool const both = full.code == error_code::write_failed && full.exit_status == 7 && full.says("No space left")
+                          && reserved.code == error_code::write_failed && reserved.says("No space left");
+        return both && test::read_file(target) == "old" ? 0 : 1;
+    });
+    if (status == not_permitted)
+        MESSAGE("no file system may be mounted here: ENOSPC not tried, EFBIG was");
+    else
+        CHECK(status == 0);
+}
+
+TEST_CASE("during work: the folder goes away") {
+    test::temporary_folder const folder;
+    std::filesystem::create_directory(folder / "sub");
+    auto out = std::make_unique<atomic_file>(folder / "sub" / "f");
+    out->write("x");
+    std::filesystem::remove_all(folder / "sub");
+    CHECK_FAULT(fault_of([&] { out->commit(); }), error_code::write_failed, 7);
+    out.reset();
+    CHECK(folder.entries() == 0);
+}
+
+TEST_CASE("a handler of signals removes what is open, and nothing else") {
+    test::temporary_folder const folder;
+    test::write_file(folder / "a", "old");
+    for (int const signal : {SIGINT, SIGTERM}) {
+        int const status = status_of_child([&] {
+            struct ::sigaction action {};
+            action.sa_handler = [](int number) {
+                zeroi2v::remove_temporary_files();
+                ::_exit(128 + number);
+            };
+            ::sigaction(signal, &action, nullptr);
+            atomic_file done{folder / "b"};
+            done.write("done");
+            done.commit();
+            atomic_file one{folder / "a"};
+            atomic_file two{folder / "c"};
+            one.write("new");
+            if (::chdir("/") != 0) return 50;
+            ::raise(signal);
+            return 51;
+        });
+        CHECK(status == 128 + signal);
+    }
+    CHECK(folder.entries() == 2);
+    CHECK(test::read_file(folder / "a") == "old");
+    CHECK(test::read_file(folder / "b") == "done");
+}
+
+TEST_CASE("a child does not remove its parent's files") {
+    test::temporary_folder const folder;
+    atomic_file out{folder / "f"};
+    out.write("x");
+    CHECK(status_of_child([&] {
+              zeroi2v::remove_temporary_files();
+              { atomic_file const inherited{std::move(out)}; }
+              return 0;
+          })
+          == 0);
+    CHECK(folder.entries() == 1);
+    out.commit();
+    CHECK(test::read_file(folder / "f") == "x");
+}
+
+TEST_CASE("killed at any moment of a save, the old or the new file is there") {
+    test::temporary_folder const folder;
+    std::string const old(200'000, 'o');
+    std::string const fresh(300'000, 'n');
+    test::write_file(folder / "f", old);
+    bool seen_old = false;
+    for (int delay = 0; delay < 20; ++delay) {
+        auto const child = ::fork();
+        REQUIRE(child >= 0);
+        if (child == 0) {
+            for (;;) {
+                atomic_file out{folder / "f"};
+                for (std::size_t i = 0; i < fresh.size(); i += 1000) out.write(std::string_view{fresh}.substr(i, 1000));
+                out.commit();
+            }
+        }
+        ::usleep(static_cast<::useconds_t>(delay) * 500);
+        ::kill(child, SIGKILL);
+        ::waitpid(child, nullptr, 0);
+        auto const content = test::read_file(folder / "f");
+        CHECK((content == old || content == fresh));
+        seen_old = seen_old || content == old;
+    }
+    CHECK(seen_old);
+}
+
+TEST_CASE("links stay links, permissions stay") {
+    test::temporary_folder const folder;
+    test::write_file(folder / "real", "old");
+    ::chmod((folder / "real").c_str(), 0640);
+    std::filesystem::create_symlink("real", folder / "link");
+    atomic_file out{folder / "link"};
+    out.write("new");
+    out.commit();
+    CHECK(std::filesystem::is_symlink(folder / "link"));
+    CHECK(test::read_file(folder / "real") == "new");
+    struct ::stat status {};
+    REQUIRE(::stat((folder / "real").c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777U) == 0640);
+    auto const relative = std::filesystem::current_path();
+    std::filesystem::current_path(folder.path());
+    atomic_file plain{"plain"};
+    plain.write("here");
+    std::filesystem::current_path(relative);
+    plain.commit(); // where it was opened, wherever the process has gone
+    CHECK(test::read_file(folder / "plain") == "here");
+}
+
+TEST_CASE("many outputs at once, from many threads") {
+    test::temporary_folder const folder;
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 8; ++t)
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < 50; ++i) {
+                atomic_file out{folder / ("f" + std::to_string(t))};
+                out.write(std::to_string(i));
+                out.commit();
+            }
+        });
+    for (auto& thread : threads) thread.join();
+    CHECK(folder.entries() == 8);
+    for (int t = 0; t < 8; ++t) CHECK(test::read_file(folder / ("f" + std::to_string(t))) == "49");
+    std::vector<std::unique_ptr<atomic_file>> open;
+    for (std::size_t i = 0; i < zeroi2v::detail::temporary_slots.size(); ++i)
+        open.push_back(std::make_unique<atomic_file>(folder / "x"));
+    CHECK_FAULT(fault_of([&] { atomic_file const more{folder / "x"}; }), error_code::write_failed, 7);
+    open.clear();
+    CHECK_FALSE(fault_of([&] { atomic_file const again{folder / "x"}; }).thrown);
+    CHECK(folder.entries() == 8);
+}
