@@ -3,15 +3,20 @@
 #include <zeroi2v/core/version.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
 #include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/model/vit_engine.hpp>
+#include <zeroi2v/model/vit_workspace.hpp>
 #include <zeroi2v/simd/isa.hpp>
 
 #include <utility>
+#include <variant>
 
 namespace zeroi2v::program {
 namespace {
 
+using any_engine = std::variant<vit_engine<with_adapters>, vit_engine<no_adapters>>;
+
 template <class Adapters>
-vit_engine<Adapters> engine_of(vit_weights<Adapters>&& weights, run_options const& run) {
+any_engine engine_of(vit_weights<Adapters>&& weights, run_options const& run) {
     return vit_engine<Adapters>{std::move(weights), {.dtype = run.type, .threads = run.threads, .kernels = run.kernels}};
 }
 
@@ -56,23 +61,35 @@ class_names names_of(arguments const& typed, opened_model const& model, model_op
     return {};
 }
 
+any_vit opened_model::load() const { return load_vit(*file, config, tolerance); }
+
+struct running_model::engine {
+    any_engine packed;
+    vit_workspace workspace;
+
+    engine(any_vit weights, run_options const& run)
+        : packed{std::visit([&](auto&& each) { return engine_of(std::move(each), run); }, std::move(weights))},
+          workspace{std::visit([](auto const& each) { return each.make_workspace(); }, packed)} {}
+};
+
 running_model::running_model(opened_model const& model, run_options const& run, console const& out)
-    : config_{model.config}, engine_{std::visit([&](auto&& weights) -> any_engine { return engine_of(std::move(weights), run); }, model.load())},
-      workspace_{std::visit([](auto const& engine) { return std::unique_ptr<vit_workspace>{new vit_workspace{engine.make_workspace()}}; }, engine_)}, run_{run} {
-    if (workspace_->threads() < run.threads)
-        out.notice("--threads: " + std::to_string(run.threads) + " wanted, the system gave " + std::to_string(workspace_->threads()));
+    : config_{model.config}, engine_{std::make_unique<engine>(model.load(), run)}, run_{run} {
+    if (engine_->workspace.threads() < run.threads)
+        out.notice("--threads: " + std::to_string(run.threads) + " wanted, the system gave " + std::to_string(engine_->workspace.threads()));
 }
+
+running_model::~running_model() = default;
 
 std::string running_model::description() const {
     std::string const type = run_.type == dtype::bf16 ? "bf16" : run_.type == dtype::i8 ? "int8" : "f32";
-    return type + ", " + std::to_string(workspace_->threads()) + (workspace_->threads() == 1 ? " thread, " : " threads, ")
+    return type + ", " + std::to_string(engine_->workspace.threads()) + (engine_->workspace.threads() == 1 ? " thread, " : " threads, ")
            + std::string{to_string(run_.kernels->level)};
 }
 
 void running_model::forward(view<float const, 5> clips, view<float, 2> logits, progress* shown) {
     for (std::size_t v = 0; v < clips.extent(0); ++v) {
-        std::visit([&](auto const& engine) { engine.forward(clip_at(clips, v), *workspace_, {logits.data() + v * logits.extent(1), logits.extent(1)}); },
-                   engine_);
+        std::visit([&](auto const& each) { each.forward(clip_at(clips, v), engine_->workspace, {logits.data() + v * logits.extent(1), logits.extent(1)}); },
+                   engine_->packed);
         if (shown != nullptr) shown->step(v + 1);
     }
 }
@@ -80,9 +97,9 @@ void running_model::forward(view<float const, 5> clips, view<float, 2> logits, p
 void running_model::features(view<float const, 5> clips, view<float, 3> out, progress* shown) {
     std::size_t const frames = out.extent(1), width = out.extent(2);
     for (std::size_t v = 0; v < clips.extent(0); ++v) {
-        std::visit([&](auto const& engine) {
-            engine.features(clip_at(clips, v), *workspace_, view<float, 2>{out.data() + v * frames * width, frames, width});
-        }, engine_);
+        std::visit([&](auto const& each) {
+            each.features(clip_at(clips, v), engine_->workspace, view<float, 2>{out.data() + v * frames * width, frames, width});
+        }, engine_->packed);
         if (shown != nullptr) shown->step(v + 1);
     }
 }

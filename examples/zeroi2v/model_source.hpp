@@ -12,8 +12,6 @@
 #include <zeroi2v/model/stated_config.hpp>
 #include <zeroi2v/model/stated_input.hpp>
 #include <zeroi2v/model/vit_config.hpp>
-#include <zeroi2v/model/vit_engine.hpp>
-#include <zeroi2v/model/vit_workspace.hpp>
 #include <zeroi2v/tensor/tensor_view.hpp>
 
 #include <cstddef>
@@ -21,7 +19,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
 namespace zeroi2v::program {
@@ -34,7 +31,7 @@ struct opened_model {
     vit_config config;
     load_options tolerance;
 
-    [[nodiscard]] any_vit load() const { return load_vit(*file, config, tolerance); }
+    [[nodiscard]] any_vit load() const;
 };
 
 /// Errors  as load_checkpoint and vit_file.
@@ -59,6 +56,7 @@ class running_model {
 public:
     /// Loads and packs the weights, and frees them.
     running_model(opened_model const& model, run_options const& run, console const& out);
+    ~running_model();
 
     [[nodiscard]] vit_config const& config() const noexcept { return config_; }
     [[nodiscard]] std::string description() const; ///< `f32, 2 threads, avx2`
@@ -69,11 +67,10 @@ public:
     void features(view<float const, 5> clips, view<float, 3> out, progress* shown = nullptr);
 
 private:
-    using any_engine = std::variant<vit_engine<with_adapters>, vit_engine<no_adapters>>;
+    struct engine; // its own file alone instantiates the engines
 
     vit_config config_;
-    any_engine engine_;
-    std::unique_ptr<vit_workspace> workspace_;
+    std::unique_ptr<engine> engine_;
     run_options run_;
 };
 

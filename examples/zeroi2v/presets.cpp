@@ -35,7 +35,7 @@ std::string describe(preset const& p) {
 int run(arguments const&, console const& out) {
     std::string text = "Rows are heads, columns the frames of a clip; a number is the frame whose keys and values the head reads,\n"
                        "a dot its own.\n";
-    for (auto const& each : presets::all) text += "\n" + describe(each);
+    for (auto const& each : presets::all) text.append("\n").append(describe(each));
     out.print(text);
     return 0;
 }
