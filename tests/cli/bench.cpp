@@ -28,12 +28,12 @@ void check_document(outcome const& found, std::size_t repetitions) {
 } // namespace
 
 TEST_CASE("bench of random weights, of an adapted and of a merged file") {
-    check_document(run({"bench", "--config", data("b16_short/config.json"), "--json", "--repetitions", "3", "--threads", "2"}), 3);
-    check_document(run({"bench", data("b16_short/adapted.pth"), "--config", data("b16_short/config.json"), "--json", "--repetitions", "2", "--threads", "2"}), 2);
-    auto const merged = run({"bench", data("b16_short/merged.safetensors"), "--config", data("b16_short/config.json"), "--json", "--repetitions", "1", "--threads", "2", "--dtype", "bf16"});
+    check_document(run({"bench", "--config", test_data("b16_short/config.json"), "--json", "--repetitions", "3", "--threads", "2"}), 3);
+    check_document(run({"bench", test_data("b16_short/adapted.pth"), "--config", test_data("b16_short/config.json"), "--json", "--repetitions", "2", "--threads", "2"}), 2);
+    auto const merged = run({"bench", test_data("b16_short/merged.safetensors"), "--config", test_data("b16_short/config.json"), "--json", "--repetitions", "1", "--threads", "2", "--dtype", "bf16"});
     check_document(merged, 1);
     CHECK(json::parse(merged.out)["dtype"] == "bf16");
-    auto const text = run({"bench", "--config", data("b16_short/config.json"), "--repetitions", "2"});
+    auto const text = run({"bench", "--config", test_data("b16_short/config.json"), "--repetitions", "2"});
     check_success(text);
     for (auto const* const part : {"plain", "adapted", "merged", "merged/plain", "adapted/plain", "FMA limit", "merged/limit"}) CHECK(text.out.find(part) != std::string::npos);
     check_error(run({"bench"}), 4, "bad_config");

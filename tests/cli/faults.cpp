@@ -33,7 +33,7 @@ std::string with_length(std::uint64_t length, std::string const& rest) {
 
 /// The tiny model of formats/, as safetensors, changed by `change`.
 std::string changed_model(scratch const& here, std::function<void(zeroi2v::named_tensors&)> const& change) {
-    auto file = read_safetensors(data("formats/expected_f32.safetensors"));
+    auto file = read_safetensors(test_data("formats/expected_f32.safetensors"));
     change(file);
     auto const path = here / "changed.safetensors";
     fs::remove(path);
@@ -69,11 +69,12 @@ TEST_CASE("A: damaged and foreign files") {
         {"A17", "PK\x03\x04" + std::string(100, 'x'), "bad_zip"},
     };
     for (auto const& [name, bytes, code] : faults) {
-        CAPTURE(name);
+        std::string const shown{name};
+        CAPTURE(shown);
         auto const path = here.file("bad", bytes);
         check_error(run({"inspect", path}), 3, code, {"bad"});
         check_error(run({"convert", path, "-o", here / "out"}), 3, code);
-        auto const clips = run({"logits", data("b16_short/merged.safetensors"), path, "-o", here / "out", "--config", data("b16_short/config.json")});
+        auto const clips = run({"logits", test_data("b16_short/merged.safetensors"), path, "-o", here / "out", "--config", test_data("b16_short/config.json")});
         CHECK(clips.status == 3);
     }
     check_error(run({"inspect", here / "none"}), 3, "open_failed");
@@ -86,7 +87,7 @@ TEST_CASE("A: damaged and foreign files") {
 
 TEST_CASE("A15: dtypes and values of weights") {
     scratch const here;
-    auto const config = data("formats/config.json");
+    auto const config = test_data("formats/config.json");
     auto const merge = [&](std::string const& path, std::vector<std::string> more = {}) {
         std::vector<std::string> words{"merge", path, "-o", here / "out", "--config", config};
         words.insert(words.end(), more.begin(), more.end());
@@ -120,7 +121,7 @@ TEST_CASE("A15: dtypes and values of weights") {
 
 TEST_CASE("B: missing, left over, of another shape") {
     scratch const here;
-    auto const config = data("formats/config.json");
+    auto const config = test_data("formats/config.json");
     auto const merge = [&](std::string const& path, std::vector<std::string> more = {}) {
         std::vector<std::string> words{"merge", path, "-o", here / "out", "--config", config};
         words.insert(words.end(), more.begin(), more.end());
@@ -133,7 +134,7 @@ TEST_CASE("B: missing, left over, of another shape") {
     }));
     CHECK(many.status == 4);
     CHECK(many.err.starts_with("zeroi2v: error[missing_tensors]: "));
-    check_error(merge(data("b16_short/case.safetensors")), 4, "missing_tensors");
+    check_error(merge(test_data("b16_short/case.safetensors")), 4, "missing_tensors");
 
     auto const extra = changed_model(here, [](auto& file) { file.tensors.emplace("ema.decay", zeroi2v::stored_tensor::zeros(zeroi2v::dtype::i64, {1})); });
     check_error(merge(extra), 4, "unexpected_tensors", {"ema.decay"});
@@ -157,12 +158,12 @@ TEST_CASE("B: missing, left over, of another shape") {
 
 TEST_CASE("B4: configurations that make no model") {
     scratch const here;
-    auto const sound = json::parse(content_of(data("formats/config.json")));
+    auto const sound = json::parse(content_of(test_data("formats/config.json")));
     auto const with = [&](char const* key, json const& value) {
         auto changed = sound;
         if (value.is_null()) changed.erase(key);
         else changed[key] = value;
-        return run({"merge", data("formats/half.pth"), "-o", here / "out", "--config", here.file("c.json", changed.dump())});
+        return run({"merge", test_data("formats/half.pth"), "-o", here / "out", "--config", here.file("c.json", changed.dump())});
     };
     check_success(with("adapter_scale", 0.5));
     check_error(with("heads", 7), 4, "bad_config", {"heads"});
@@ -179,13 +180,13 @@ TEST_CASE("B4: configurations that make no model") {
     check_success(with("width", nullptr)); // the shapes say it
     auto const config = [&](std::string_view text) {
         fs::remove(here / "out");
-        return run({"merge", data("formats/half.pth"), "-o", here / "out", "--config", here.file("c.json", text)});
+        return run({"merge", test_data("formats/half.pth"), "-o", here / "out", "--config", here.file("c.json", text)});
     };
     check_error(config("{"), 2, "bad_json", {"c.json", "line 1"});
     check_error(config("[]"), 4, "bad_config");
     check_error(config(R"({"heads":12,"heads":12})"), 4, "bad_config", {"twice"});
-    check_error(run({"merge", data("formats/half.pth"), "-o", here / "out", "--config", here / "none.json"}), 2, "open_failed");
-    check_error(run({"merge", data("formats/half.pth"), "-o", here / "out"}), 4, "bad_config", {"heads", "head_offsets", "adapter_scale"});
+    check_error(run({"merge", test_data("formats/half.pth"), "-o", here / "out", "--config", here / "none.json"}), 2, "open_failed");
+    check_error(run({"merge", test_data("formats/half.pth"), "-o", here / "out"}), 4, "bad_config", {"heads", "head_offsets", "adapter_scale"});
     // sizes that overflow are found before memory is asked for
     for (auto const* const key : {"frames", "classes", "mlp_width", "width", "layers", "image_size"}) {
         auto huge = sound;
@@ -198,7 +199,7 @@ TEST_CASE("B4: configurations that make no model") {
 TEST_CASE("clips: malformed 3, of another shape 4") {
     scratch const here;
     auto const logits = [&](std::string const& clips) {
-        return run({"logits", data("formats/half.pth"), clips, "-o", here / "out", "--config", data("formats/config.json")});
+        return run({"logits", test_data("formats/half.pth"), clips, "-o", here / "out", "--config", test_data("formats/config.json")});
     };
     auto const clips = [&](char const* name, zeroi2v::dtype type, zeroi2v::shape sizes) {
         zeroi2v::write_safetensors(here / "clips.safetensors", {{name, zeroi2v::stored_tensor::zeros(type, sizes)}});
@@ -212,8 +213,8 @@ TEST_CASE("clips: malformed 3, of another shape 4") {
     check_error(logits(clips("clip", dtype::i32, {2, 4, 3, 16, 16})), 3, "unsupported_dtype", {"I32"});
     for (auto const& sizes : {zeroi2v::shape{2, 5, 3, 16, 16}, {2, 4, 1, 16, 16}, {2, 4, 3, 16, 8}, {3, 16, 16}, {0, 4, 3, 16, 16}, {1, 2, 4, 3, 16, 16}, {4, 16, 16, 3}})
         check_error(logits(clips("clip", dtype::f32, sizes)), 4, "bad_shape", {to_string(sizes), "(V,4,3,16,16)"});
-    check_error(logits(data("formats/half.pth")), 3, "not_safetensors");
-    check_error(run({"logits", data("formats/clip_hf.safetensors"), clips("clip", dtype::f32, {4, 3, 16, 16}), "-o", here / "out", "--config", data("formats/config.json")}), 4,
+    check_error(logits(test_data("formats/half.pth")), 3, "not_safetensors");
+    check_error(run({"logits", test_data("formats/clip_hf.safetensors"), clips("clip", dtype::f32, {4, 3, 16, 16}), "-o", here / "out", "--config", test_data("formats/config.json")}), 4,
                 "missing_tensors", {"temporal_embedding"});
     zeroi2v::stored_tensor nan = zeroi2v::stored_tensor::zeros(dtype::f32, {4, 3, 16, 16});
     nan.as<float>()[5] = NAN;
@@ -225,7 +226,7 @@ TEST_CASE("clips: malformed 3, of another shape 4") {
 TEST_CASE("C: merges that must not be") {
     scratch const here;
     auto const merge = [&](std::string const& path, std::vector<std::string> more = {}) {
-        std::vector<std::string> words{"merge", path, "-o", here / "out", "--config", data("formats/config.json")};
+        std::vector<std::string> words{"merge", path, "-o", here / "out", "--config", test_data("formats/config.json")};
         words.insert(words.end(), more.begin(), more.end());
         return run(words);
     };
@@ -243,7 +244,7 @@ TEST_CASE("a thousand random damages end well or with one typed line, and leave 
     scratch const here;
     std::mt19937 random{20240607};
     auto const pick = [&](std::size_t limit) { return std::uniform_int_distribution<std::size_t>{0, limit - 1}(random); };
-    std::string const sources[] = {content_of(data("formats/expected_f16.safetensors")), content_of(data("formats/half.pth"))};
+    std::string const sources[] = {content_of(test_data("formats/expected_f16.safetensors")), content_of(test_data("formats/half.pth"))};
     int failed = 0;
     for (int i = 0; i < 1000; ++i) {
         std::string bytes = sources[i % 2];

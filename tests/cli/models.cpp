@@ -15,12 +15,13 @@ using zeroi2v::read_safetensors;
 
 namespace {
 
-std::string config_of(std::string const& model) { return data(model + "/config.json"); }
+std::string config_of(std::string const& model) { return test_data(model + "/config.json"); }
 
 void check_same_tensors(zeroi2v::named_tensors const& found, zeroi2v::named_tensors const& expected) {
     CHECK(found.size() == expected.size());
     for (auto const& [name, tensor] : expected) {
-        CAPTURE(name);
+        std::string const shown{name};
+        CAPTURE(shown);
         REQUIRE(found.contains(name));
         CHECK(found[name].type() == tensor.type());
         CHECK(found[name].sizes() == tensor.sizes());
@@ -33,7 +34,7 @@ void check_logits(std::string const& model, std::vector<std::string> const& comm
     CAPTURE(model);
     auto const found = run(command, how);
     check_success(found);
-    auto const expected = read_safetensors(data(model + "/case.safetensors"));
+    auto const expected = read_safetensors(test_data(model + "/case.safetensors"));
     auto const result = read_safetensors(out);
     REQUIRE(result.contains("logits"));
     CHECK(result["logits"].type() == zeroi2v::dtype::f32);
@@ -65,7 +66,7 @@ TEST_CASE("golden models: logits before and after merging, through every command
     for (std::string const model : golden) {
         CAPTURE(model);
         scratch const here;
-        auto const adapted = data(model + "/adapted.pth"), clips = data(model + "/case.safetensors");
+        auto const adapted = test_data(model + "/adapted.pth"), clips = test_data(model + "/case.safetensors");
         check_logits(model, {"logits", adapted, clips, "-o", here / "adapted.st", "--config", config_of(model)}, here / "adapted.st");
 
         auto const merging = run({"merge", adapted, "-o", here / "merged.safetensors", "--config", config_of(model)});
@@ -75,11 +76,12 @@ TEST_CASE("golden models: logits before and after merging, through every command
         auto const before = read_safetensors(here / "adapted.st"), after = read_safetensors(here / "merged.st");
         CHECK(distance(after["logits"], before["logits"]).relative_l2 <= 5e-6);
 
-        if (!fs::exists(data(model + "/merged.safetensors"))) continue;
-        auto const official = read_safetensors(data(model + "/merged.safetensors")), ours = read_safetensors(here / "merged.safetensors");
+        if (!fs::exists(test_data(model + "/merged.safetensors"))) continue;
+        auto const official = read_safetensors(test_data(model + "/merged.safetensors")), ours = read_safetensors(here / "merged.safetensors");
         CHECK(ours.size() == official.size());
         for (auto const& [name, tensor] : official) {
-            CAPTURE(name);
+            std::string const shown{name};
+            CAPTURE(shown);
             REQUIRE(ours.contains(name));
             auto const d = distance(ours[name], tensor);
             CHECK(d.max_abs <= 3e-6 * d.largest);
@@ -98,24 +100,25 @@ TEST_CASE("every instruction set of this machine gives the golden logits, every 
             continue;
         }
         ++ran;
-        check_logits("b16_short", {"logits", data("b16_short/adapted.pth"), data("b16_short/case.safetensors"), "-o", here / "out", "--config", config_of("b16_short")},
+        check_logits("b16_short", {"logits", test_data("b16_short/adapted.pth"), test_data("b16_short/case.safetensors"), "-o", here / "out", "--config", config_of("b16_short")},
                      here / "out", how);
     }
     CHECK(ran >= 1);
     std::string first;
     for (std::string const threads : {"1", "2", "3", "7"})
         for (std::string const type : {"f32"}) {
-            check_success(run({"logits", data("b16_short/adapted.pth"), data("b16_short/case.safetensors"), "-o", here / "out", "--config", config_of("b16_short"),
+            check_success(run({"logits", test_data("b16_short/adapted.pth"), test_data("b16_short/case.safetensors"), "-o", here / "out", "--config", config_of("b16_short"),
                                "--threads", threads, "--dtype", type}));
             auto const bytes = content_of(here / "out");
             if (first.empty()) first = bytes;
             CHECK(bytes == first);
         }
     for (auto const& [type, tolerance] : {std::pair{"bf16", 1e-2}, {"int8", 4e-2}}) {
-        CAPTURE(type);
-        check_success(run({"logits", data("b16_short/merged.safetensors"), data("b16_short/case.safetensors"), "-o", here / "out", "--config",
+        std::string const shown{type};
+        CAPTURE(shown);
+        check_success(run({"logits", test_data("b16_short/merged.safetensors"), test_data("b16_short/case.safetensors"), "-o", here / "out", "--config",
                            config_of("b16_short"), "--dtype", type}));
-        auto const d = distance(read_safetensors(here / "out")["logits"], read_safetensors(data("b16_short/case.safetensors"))["logits_f64"]);
+        auto const d = distance(read_safetensors(here / "out")["logits"], read_safetensors(test_data("b16_short/case.safetensors"))["logits_f64"]);
         CHECK(d.relative_l2 > 0);
         CHECK(d.relative_l2 <= tolerance);
     }
@@ -123,21 +126,21 @@ TEST_CASE("every instruction set of this machine gives the golden logits, every 
 
 TEST_CASE("features are the official ones") {
     scratch const here;
-    check_success(run({"features", data("b16_short/adapted.pth"), data("b16_short/case.safetensors"), "-o", here / "out", "--config", config_of("b16_short")}));
-    auto const expected = read_safetensors(data("b16_short/case.safetensors"));
+    check_success(run({"features", test_data("b16_short/adapted.pth"), test_data("b16_short/case.safetensors"), "-o", here / "out", "--config", config_of("b16_short")}));
+    auto const expected = read_safetensors(test_data("b16_short/case.safetensors"));
     auto const d = distance(read_safetensors(here / "out")["features"], expected["features"]);
     CHECK(d.max_abs <= 2e-5);
 }
 
 TEST_CASE("one clip without a view dimension is one view") {
     scratch const here;
-    auto const all = read_safetensors(data("b16_short/case.safetensors"));
+    auto const all = read_safetensors(test_data("b16_short/case.safetensors"));
     auto const& clip = all["clip"];
     std::size_t const half = clip.byte_size() / 2;
     zeroi2v::stored_tensor one{zeroi2v::dtype::f32, {8, 3, 32, 32}};
     std::copy_n(clip.bytes().begin(), half, one.bytes().begin());
     zeroi2v::write_safetensors(here / "one.safetensors", {{"clip", one}});
-    check_success(run({"logits", data("b16_short/adapted.pth"), here / "one.safetensors", "-o", here / "out", "--config", config_of("b16_short")}));
+    check_success(run({"logits", test_data("b16_short/adapted.pth"), here / "one.safetensors", "-o", here / "out", "--config", config_of("b16_short")}));
     auto const logits = read_safetensors(here / "out");
     CHECK(logits["logits"].sizes() == zeroi2v::shape{1, 10});
     CHECK(std::abs(logits["logits"].value(3) - all["logits_f64"].value(3)) <= 2e-5);
@@ -147,11 +150,12 @@ TEST_CASE("every format becomes the same tensors") {
     for (auto const& [file, expected] : {std::pair{"mmengine.pth", "f32"}, {"strided.pth", "f32"}, {"ddp.pth", "f32"}, {"half.pth", "f16"}, {"bare_bf16.pth", "bf16"},
                                          {"clip_openai.safetensors", "image"}, {"clip_hf.safetensors", "image"}, {"clip_timm.safetensors", "image"},
                                          {"clip_torchscript.pt", "image"}}) {
-        CAPTURE(file);
+        std::string const shown{file};
+        CAPTURE(shown);
         scratch const here;
-        auto const found = run({"convert", data(std::string{"formats/"} + file), "-o", here / "out.safetensors"});
+        auto const found = run({"convert", test_data(std::string{"formats/"} + file), "-o", here / "out.safetensors"});
         check_success(found);
-        auto const wanted = read_safetensors(data(std::string{"formats/expected_"} + expected + ".safetensors"));
+        auto const wanted = read_safetensors(test_data(std::string{"formats/expected_"} + expected + ".safetensors"));
         auto const tensors = read_safetensors(here / "out.safetensors");
         check_same_tensors(tensors, wanted);
         CHECK(tensors.metadata.at("zeroi2v.merged") == "false");
@@ -160,21 +164,21 @@ TEST_CASE("every format becomes the same tensors") {
         // what was converted converts to itself
         check_success(run({"convert", here / "out.safetensors", "-o", here / "again.safetensors"}));
         CHECK(content_of(here / "again.safetensors") == content_of(here / "out.safetensors"));
-        CHECK(run({"compare", here / "out.safetensors", data(std::string{"formats/"} + file)}).status == 0);
+        CHECK(run({"compare", here / "out.safetensors", test_data(std::string{"formats/"} + file)}).status == 0);
     }
     scratch const here;
-    check_error(run({"convert", data("formats/legacy.pth"), "-o", here / "out"}), 3, "unsupported_layout", {"torch.save"});
+    check_error(run({"convert", test_data("formats/legacy.pth"), "-o", here / "out"}), 3, "unsupported_layout", {"torch.save"});
     CHECK(here.names().empty());
 }
 
 TEST_CASE("convert with a model writes its configuration, after it agreed with the shapes") {
     scratch const here;
-    check_success(run({"convert", data("formats/half.pth"), "-o", here / "out.safetensors", "--config", data("formats/config.json")}));
+    check_success(run({"convert", test_data("formats/half.pth"), "-o", here / "out.safetensors", "--config", test_data("formats/config.json")}));
     auto const metadata = read_safetensors(here / "out.safetensors").metadata;
-    CHECK(json::parse(metadata.at("zeroi2v.config")) == json::parse(content_of(data("formats/config.json"))));
-    check_error(run({"convert", data("formats/half.pth"), "-o", here / "no", "--preset", "clip-b16-k400-8f"}), 4, "config_mismatch", {"image_size"});
+    CHECK(json::parse(metadata.at("zeroi2v.config")) == json::parse(content_of(test_data("formats/config.json"))));
+    check_error(run({"convert", test_data("formats/half.pth"), "-o", here / "no", "--preset", "clip-b16-k400-8f"}), 4, "config_mismatch", {"image_size"});
     check_error(run({"merge", here / "out.safetensors", "-o", here / "no", "--config", config_of("b16_short")}), 4, "config_mismatch");
-    auto other = json::parse(content_of(data("formats/config.json")));
+    auto other = json::parse(content_of(test_data("formats/config.json")));
     other["adapter_scale"] = 0.25;
     auto const quarter = here.file("quarter.json", other.dump());
     check_error(run({"merge", here / "out.safetensors", "-o", here / "no", "--config", quarter}), 4, "config_mismatch", {"adapter_scale", "0.25", "0.5"});
@@ -187,7 +191,7 @@ TEST_CASE("convert with a model writes its configuration, after it agreed with t
 TEST_CASE("a merged file says so, keeps its proof, and merges no second time") {
     scratch const here;
     auto const merge = [&](std::vector<std::string> more) {
-        std::vector<std::string> words{"merge", data("b16_short/adapted.pth"), "-o", here / "m.safetensors", "--config", config_of("b16_short")};
+        std::vector<std::string> words{"merge", test_data("b16_short/adapted.pth"), "-o", here / "m.safetensors", "--config", config_of("b16_short")};
         words.insert(words.end(), more.begin(), more.end());
         return run(words);
     };
@@ -203,15 +207,15 @@ TEST_CASE("a merged file says so, keeps its proof, and merges no second time") {
     for (auto const& [name, tensor] : file) CHECK(name.find("Adapter") == std::string::npos);
 
     check_error(run({"merge", here / "m.safetensors", "-o", here / "no"}), 3, "already_merged", {"m.safetensors"});
-    check_error(run({"merge", data("b16_short/merged.safetensors"), "-o", here / "no", "--config", config_of("b16_short")}), 3, "no_adapters");
-    check_error(run({"merge", data("formats/clip_openai.safetensors"), "-o", here / "no"}), 3, "no_adapters");
-    check_error(run({"merge", data("formats/clip_torchscript.pt"), "-o", here / "no", "--preset", "clip-b16-k400-8f"}), 3, "no_adapters");
+    check_error(run({"merge", test_data("b16_short/merged.safetensors"), "-o", here / "no", "--config", config_of("b16_short")}), 3, "no_adapters");
+    check_error(run({"merge", test_data("formats/clip_openai.safetensors"), "-o", here / "no"}), 3, "no_adapters");
+    check_error(run({"merge", test_data("formats/clip_torchscript.pt"), "-o", here / "no", "--preset", "clip-b16-k400-8f"}), 3, "no_adapters");
     CHECK(!fs::exists(here / "no"));
 
     auto const tested = run({"inspect", here / "m.safetensors", "--self-test"});
     check_success(tested);
     CHECK(tested.out.find("self-test passed") != std::string::npos);
-    auto const untested = run({"inspect", data("b16_short/adapted.pth"), "--self-test"});
+    auto const untested = run({"inspect", test_data("b16_short/adapted.pth"), "--self-test"});
     CHECK(untested.status == 3);
     CHECK(untested.err.starts_with("zeroi2v: error[self_test_failed]: "));
 
@@ -222,14 +226,14 @@ TEST_CASE("a merged file says so, keeps its proof, and merges no second time") {
         check_success(merge({"--dtype", type}));
         auto const typed = read_safetensors(here / "m.safetensors");
         CHECK(typed["backbone.transformer.resblocks.0.attn.in_proj_weight"].type() == name);
-        check_success(run({"logits", here / "m.safetensors", data("b16_short/case.safetensors"), "-o", here / "out"}));
-        CHECK(distance(read_safetensors(here / "out")["logits"], read_safetensors(data("b16_short/case.safetensors"))["logits_f64"]).relative_l2 <= tolerance);
+        check_success(run({"logits", here / "m.safetensors", test_data("b16_short/case.safetensors"), "-o", here / "out"}));
+        CHECK(distance(read_safetensors(here / "out")["logits"], read_safetensors(test_data("b16_short/case.safetensors"))["logits_f64"]).relative_l2 <= tolerance);
     }
 }
 
 TEST_CASE("the self-test of a changed file fails") {
     scratch const here;
-    check_success(run({"merge", data("b16_short/adapted.pth"), "-o", here / "m.safetensors", "--config", config_of("b16_short")}));
+    check_success(run({"merge", test_data("b16_short/adapted.pth"), "-o", here / "m.safetensors", "--config", config_of("b16_short")}));
     auto file = read_safetensors(here / "m.safetensors");
     auto& weight = file.tensors.find("backbone.transformer.resblocks.1.mlp.c_proj.weight")->second;
     weight.as<float>()[7] += 0.5F;
@@ -240,7 +244,7 @@ TEST_CASE("the self-test of a changed file fails") {
 }
 
 TEST_CASE("inspect says what is there, and guesses nothing") {
-    auto const found = run({"inspect", data("formats/mmengine.pth"), "--json"});
+    auto const found = run({"inspect", test_data("formats/mmengine.pth"), "--json"});
     check_success(found);
     auto const document = json::parse(found.out);
     CHECK(document["format"] == "torch");
@@ -254,39 +258,39 @@ TEST_CASE("inspect says what is there, and guesses nothing") {
     CHECK(document["model"]["merged"] == false);
     for (auto const& [file, names] : {std::pair{"clip_hf.safetensors", "HF CLIP"}, {"clip_timm.safetensors", "timm"}, {"clip_openai.safetensors", "OpenAI CLIP"},
                                       {"clip_torchscript.pt", "OpenAI CLIP"}}) {
-        auto const image = json::parse(run({"inspect", data(std::string{"formats/"} + file), "--json"}).out);
+        auto const image = json::parse(run({"inspect", test_data(std::string{"formats/"} + file), "--json"}).out);
         CHECK(image["model"]["names"] == names);
         CHECK(image["model"]["video"] == false);
         CHECK(image["model"]["adapters"].empty());
     }
-    auto const clips = run({"inspect", data("b16_short/case.safetensors"), "--json"});
+    auto const clips = run({"inspect", test_data("b16_short/case.safetensors"), "--json"});
     check_success(clips);
     CHECK(json::parse(clips.out)["model"].is_null());
-    for (std::string const model : golden) check_success(run({"inspect", data(model + "/adapted.pth")}));
-    auto const text = run({"inspect", data("qkv_input_adapters/adapted.pth")});
+    for (std::string const model : golden) check_success(run({"inspect", test_data(model + "/adapted.pth")}));
+    auto const text = run({"inspect", test_data("qkv_input_adapters/adapted.pth")});
     CHECK(text.out.find("T_Adapter_in_q") != std::string::npos);
     CHECK(text.out.find("head_offsets") != std::string::npos);
 }
 
 TEST_CASE("compare says how far, and refuses what cannot be compared") {
     scratch const here;
-    auto const same = run({"compare", data("b16_short/merged.safetensors"), data("b16_short/merged.safetensors")});
+    auto const same = run({"compare", test_data("b16_short/merged.safetensors"), test_data("b16_short/merged.safetensors")});
     check_success(same);
     CHECK(same.out.find("compared 34 tensors, 34 equal bit for bit") != std::string::npos);
-    auto file = read_safetensors(data("b16_short/merged.safetensors"));
+    auto file = read_safetensors(test_data("b16_short/merged.safetensors"));
     file.tensors.find("cls_head.fc_cls.bias")->second.as<float>()[2] += 0.25F;
     zeroi2v::write_safetensors(here / "other.safetensors", file);
-    auto const other = run({"compare", data("b16_short/merged.safetensors"), here / "other.safetensors"});
+    auto const other = run({"compare", test_data("b16_short/merged.safetensors"), here / "other.safetensors"});
     check_success(other);
     CHECK(other.out.find("33 equal bit for bit; largest max abs 0.25 (cls_head.fc_cls.bias)") != std::string::npos);
-    auto const unlike = run({"compare", data("b16_short/adapted.pth"), data("b16_short/merged.safetensors")});
+    auto const unlike = run({"compare", test_data("b16_short/adapted.pth"), test_data("b16_short/merged.safetensors")});
     CHECK(unlike.status == 4);
     CHECK(unlike.err.starts_with("zeroi2v: error[missing_tensors]: "));
     CHECK(unlike.out.find("only in A") != std::string::npos);
     // other names, the same model; other dtypes
-    check_success(run({"compare", data("formats/clip_hf.safetensors"), data("formats/clip_timm.safetensors")}));
-    check_success(run({"compare", data("formats/half.pth"), data("formats/mmengine.pth")}));
-    check_error(run({"compare", data("formats/half.pth"), here / "none"}), 3, "open_failed");
+    check_success(run({"compare", test_data("formats/clip_hf.safetensors"), test_data("formats/clip_timm.safetensors")}));
+    check_success(run({"compare", test_data("formats/half.pth"), test_data("formats/mmengine.pth")}));
+    check_error(run({"compare", test_data("formats/half.pth"), here / "none"}), 3, "open_failed");
 }
 
 TEST_CASE("init draws the same bits everywhere, and zero adapters change nothing") {
@@ -330,12 +334,12 @@ TEST_CASE("init draws the same bits everywhere, and zero adapters change nothing
 
 TEST_CASE("init around an image checkpoint keeps its weights") {
     scratch const here;
-    auto const config = data("formats/config.json");
+    auto const config = test_data("formats/config.json");
     for (std::string const image : {"clip_openai.safetensors", "clip_hf.safetensors", "clip_timm.safetensors", "clip_torchscript.pt"}) {
         CAPTURE(image);
-        check_success(run({"init", data("formats/" + image), "-o", here / "out.safetensors", "--config", config}));
+        check_success(run({"init", test_data("formats/" + image), "-o", here / "out.safetensors", "--config", config}));
         auto const file = read_safetensors(here / "out.safetensors");
-        auto const expected = read_safetensors(data("formats/expected_image.safetensors"));
+        auto const expected = read_safetensors(test_data("formats/expected_image.safetensors"));
         for (auto const& [name, tensor] : expected) {
             REQUIRE(file.contains(name));
             CHECK(std::ranges::equal(file[name].bytes(), tensor.bytes()));
@@ -343,8 +347,8 @@ TEST_CASE("init around an image checkpoint keeps its weights") {
         CHECK(file.size() == 38);
         CHECK(std::ranges::all_of(file["backbone.temporal_embedding"].as<float>(), [](float v) { return v == 0; }));
     }
-    check_error(run({"init", data("formats/clip_openai.safetensors"), "-o", here / "no", "--preset", "clip-b16-k400-8f"}), 4, "config_mismatch");
-    check_error(run({"init", data("formats/half.pth"), "-o", here / "no", "--config", config}), 4, "unexpected_tensors", {"adapters"});
+    check_error(run({"init", test_data("formats/clip_openai.safetensors"), "-o", here / "no", "--preset", "clip-b16-k400-8f"}), 4, "config_mismatch");
+    check_error(run({"init", test_data("formats/half.pth"), "-o", here / "no", "--config", config}), 4, "unexpected_tensors", {"adapters"});
     // one of ours: one frame, no adapters
     check_success(run({"init", "-o", here / "image.safetensors", "--config", config, "--frames", "1", "--adapters", "none", "--seed", "5"}));
     check_success(run({"init", here / "image.safetensors", "-o", here / "video.safetensors", "--config", config}));

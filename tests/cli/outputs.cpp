@@ -25,7 +25,7 @@ std::string large_config(scratch const& here) {
 
 TEST_CASE("an output is judged before any work") {
     scratch const here;
-    auto const in = data("formats/half.pth");
+    auto const in = test_data("formats/half.pth");
     check_error(run(convert(in, here / "none/out")), 2, "unwritable_output", {"none"});
     check_error(run(convert(in, here.path().native())), 2, "unwritable_output", {"folder"});
     check_error(run(convert(in, here.path().native() + "/")), 2, "unwritable_output", {"folder"});
@@ -47,7 +47,7 @@ TEST_CASE("an output is judged before any work") {
 
 TEST_CASE("an input is never replaced, whatever it is called") {
     scratch const here;
-    auto const bytes = content_of(data("formats/half.pth"));
+    auto const bytes = content_of(test_data("formats/half.pth"));
     auto const in = here.file("in.pth", bytes);
     fs::create_symlink("in.pth", here / "symlink");
     fs::create_hard_link(in, here / "hardlink");
@@ -55,13 +55,13 @@ TEST_CASE("an input is never replaced, whatever it is called") {
         CAPTURE(out);
         check_error(run(convert(in, out)), 2, "same_file", {"in.pth"});
     }
-    auto const config = here.file("c.json", content_of(data("b16_short/config.json")));
-    check_error(run({"merge", data("b16_short/adapted.pth"), "-o", config, "--config", config}), 2, "same_file");
-    auto const clips = here.file("clips.safetensors", content_of(data("b16_short/case.safetensors")));
-    check_error(run({"logits", data("b16_short/adapted.pth"), clips, "-o", clips, "--config", config}), 2, "same_file");
+    auto const config = here.file("c.json", content_of(test_data("b16_short/config.json")));
+    check_error(run({"merge", test_data("b16_short/adapted.pth"), "-o", config, "--config", config}), 2, "same_file");
+    auto const clips = here.file("clips.safetensors", content_of(test_data("b16_short/case.safetensors")));
+    check_error(run({"logits", test_data("b16_short/adapted.pth"), clips, "-o", clips, "--config", config}), 2, "same_file");
     auto const video = here.file("v.mp4", content_of(demo_video()));
     check_error(run({"preprocess", video, "-o", video, "--preset", "clip-b16-k400-8f"}), 2, "same_file");
-    check_error(run({"classify", data("b16_short/adapted.pth"), video, "--config", config, "--html", video}), 2, "same_file");
+    check_error(run({"classify", test_data("b16_short/adapted.pth"), video, "--config", config, "--html", video}), 2, "same_file");
     CHECK(content_of(in) == bytes);
 }
 
@@ -70,9 +70,9 @@ TEST_CASE("an existing output is replaced in one step, and kept where the work f
     auto const out = here.file("out.safetensors", "old");
     check_error(run(convert(here / "none.pth", out)), 3, "open_failed");
     CHECK(content_of(out) == "old");
-    check_error(run({"merge", data("b16_short/adapted.pth"), "-o", out}), 4, "bad_config", {"heads", "head_offsets", "adapter_scale"});
+    check_error(run({"merge", test_data("b16_short/adapted.pth"), "-o", out}), 4, "bad_config", {"heads", "head_offsets", "adapter_scale"});
     CHECK(content_of(out) == "old");
-    check_success(run(convert(data("formats/half.pth"), out)));
+    check_success(run(convert(test_data("formats/half.pth"), out)));
     CHECK(content_of(out) != "old");
     CHECK(here.names() == std::vector<std::string>{"out.safetensors"});
 }
@@ -84,15 +84,16 @@ TEST_CASE("signals end the program at once and leave nothing behind") {
     for (auto const& [signal, status] : {std::pair{SIGINT, 130}, {SIGTERM, 143}, {SIGHUP, 129}}) {
         auto const found = run({"init", "-o", here / "out.safetensors", "--config", config},
                                {.signal = signal, .when_exists = ".zeroi2v-", .watched = here.path()});
-        CAPTURE(signal);
+        int const shown{signal};
+        CAPTURE(shown);
         check_error(found, status, "interrupted");
         CHECK(here.names() == before);
     }
 }
 
 TEST_CASE("a reader that has gone ends the program with 141, a full device with 7") {
-    for (std::vector<std::string> const& words : {std::vector<std::string>{"presets"}, {"--help"}, {"--version"}, {"inspect", data("formats/half.pth"), "--json"},
-                                                  {"compare", data("formats/half.pth"), data("formats/half.pth")}}) {
+    for (std::vector<std::string> const& words : {std::vector<std::string>{"presets"}, {"--help"}, {"--version"}, {"inspect", test_data("formats/half.pth"), "--json"},
+                                                  {"compare", test_data("formats/half.pth"), test_data("formats/half.pth")}}) {
         CAPTURE(words[0]);
         auto const broken = run(words, {.to = conditions::output::broken_pipe});
         CHECK(broken.status == 141);
@@ -102,10 +103,10 @@ TEST_CASE("a reader that has gone ends the program with 141, a full device with 
     }
     // No file becomes stdout.
     scratch const here;
-    auto const found = run({"convert", data("formats/half.pth"), "-o", here / "out"}, {.to = conditions::output::closed});
+    auto const found = run({"convert", test_data("formats/half.pth"), "-o", here / "out"}, {.to = conditions::output::closed});
     CHECK(found.status == 141);
     if (!here.names().empty()) CHECK(!zeroi2v::read_safetensors(here / "out").tensors.empty());
-    check_success(run({"convert", data("formats/half.pth"), "-o", here / "out", "--quiet"}, {.to = conditions::output::closed}));
+    check_success(run({"convert", test_data("formats/half.pth"), "-o", here / "out", "--quiet"}, {.to = conditions::output::closed}));
 }
 
 TEST_CASE("paths are bytes") {
@@ -113,7 +114,7 @@ TEST_CASE("paths are bytes") {
     for (std::string const& name : {std::string{"with blank"}, std::string{"new\nline"}, std::string{"[a,b]"}, std::string{"{}"}, std::string{"größe"},
                                     std::string{"-dash"}, std::string{"\xff\xfe"}, std::string{"%s%n"}, std::string{"a=b"}}) {
         CAPTURE(name);
-        auto const in = here.file(name, content_of(data("formats/half.pth")));
+        auto const in = here.file(name, content_of(test_data("formats/half.pth")));
         auto const found = run({"convert", "-o", here / ("out " + name), "--", in});
         check_success(found);
         CHECK(std::ranges::count(found.out, '\n') == 1);
@@ -129,13 +130,13 @@ TEST_CASE("paths are bytes") {
         fs::create_directory(deep);
     }
     auto const far = deep + "/in.pth";
-    fs::copy_file(data("formats/half.pth"), far);
+    fs::copy_file(test_data("formats/half.pth"), far);
     check_success(run({"convert", far, "-o", deep + "/out.safetensors"}));
 }
 
 TEST_CASE("memory that is not there is said with status 7") {
     scratch const here;
-    auto const found = run({"init", "-o", here / "out", "--preset", "clip-b16-k400-8f"}, {.address_space = std::size_t{160} << 20U});
+    auto const found = run({"init", "-o", here / "out", "--preset", "clip-l14-k400-8f"}, {.address_space = std::size_t{1} << 30U});
     check_error(found, 7, "out_of_memory");
     CHECK(here.names().empty());
 }

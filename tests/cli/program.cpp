@@ -134,7 +134,7 @@ std::vector<std::string> scratch::names() const {
     return result;
 }
 
-std::string data(std::string_view name) { return std::string{ZEROI2V_TEST_DATA} + "/" + std::string{name}; }
+std::string test_data(std::string_view name) { return std::string{ZEROI2V_TEST_DATA} + "/" + std::string{name}; }
 std::string demo_video() { return ZEROI2V_SOURCE_DIR "/examples/data/demo.mp4"; }
 
 std::string content_of(fs::path const& path) {

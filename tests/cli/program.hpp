@@ -60,7 +60,7 @@ private:
 };
 
 /// A path in tests/data.
-[[nodiscard]] std::string data(std::string_view name);
+[[nodiscard]] std::string test_data(std::string_view name);
 /// examples/data/demo.mp4
 [[nodiscard]] std::string demo_video();
 [[nodiscard]] std::string content_of(fs::path const& path);

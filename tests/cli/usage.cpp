@@ -126,8 +126,8 @@ TEST_CASE("words are one of a list") {
 TEST_CASE("devices and dtypes that are not there") {
     scratch const here;
     auto const logits = [&](std::vector<std::string> more, conditions const& how = {}) {
-        std::vector<std::string> words{"logits", data("b16_short/merged.safetensors"), data("b16_short/case.safetensors"), "-o", here / "out",
-                                       "--config", data("b16_short/config.json")};
+        std::vector<std::string> words{"logits", test_data("b16_short/merged.safetensors"), test_data("b16_short/case.safetensors"), "-o", here / "out",
+                                       "--config", test_data("b16_short/config.json")};
         words.insert(words.end(), more.begin(), more.end());
         return run(words, how);
     };

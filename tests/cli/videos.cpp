@@ -21,7 +21,7 @@ std::vector<std::string> joined(std::vector<std::string> words, std::vector<std:
     return words;
 }
 std::vector<std::string> classify(std::vector<std::string> const& videos, std::vector<std::string> const& more = {}) {
-    return joined(joined(joined({"classify", data("b16_short/adapted.pth")}, videos), {"--config", data("b16_short/config.json")}), joined(small_input, more));
+    return joined(joined(joined({"classify", test_data("b16_short/adapted.pth")}, videos), {"--config", test_data("b16_short/config.json")}), joined(small_input, more));
 }
 
 } // namespace
@@ -30,7 +30,7 @@ TEST_CASE("preprocess gives the golden frames and pixels") {
     scratch const here;
     check_success(run({"preprocess", demo_video(), "-o", here / "dense.safetensors", "--preset", "clip-b16-k400-8f"}));
     check_success(run({"preprocess", demo_video(), "-o", here / "uniform.safetensors", "--preset", "clip-b16-hmdb51-8f"}));
-    auto const golden = read_safetensors(data("pixels/demo.mp4.safetensors"));
+    auto const golden = read_safetensors(test_data("pixels/demo.mp4.safetensors"));
     auto const dense = read_safetensors(here / "dense.safetensors"), uniform = read_safetensors(here / "uniform.safetensors");
     CHECK(dense["clip"].sizes() == zeroi2v::shape{3, 8, 3, 224, 224});
     CHECK(dense["clip"].type() == zeroi2v::dtype::f32);
@@ -81,8 +81,8 @@ TEST_CASE("classify answers in JSON as the contract says") {
 
     // the same through the other commands
     scratch const here;
-    check_success(run(joined({"preprocess", demo_video(), "-o", here / "clips", "--config", data("b16_short/config.json")}, small_input)));
-    check_success(run({"logits", data("b16_short/adapted.pth"), here / "clips", "-o", here / "logits", "--config", data("b16_short/config.json")}));
+    check_success(run(joined({"preprocess", demo_video(), "-o", here / "clips", "--config", test_data("b16_short/config.json")}, small_input)));
+    check_success(run({"logits", test_data("b16_short/adapted.pth"), here / "clips", "-o", here / "logits", "--config", test_data("b16_short/config.json")}));
     auto const logits = read_safetensors(here / "logits");
     std::vector<double> mean(10, 0.0);
     for (std::size_t v = 0; v < 3; ++v) {
@@ -99,7 +99,7 @@ TEST_CASE("classify answers in JSON as the contract says") {
     double sum = 0;
     for (auto const& answer : all[0]["top"]) sum += answer["probability"].get<double>();
     CHECK(sum == doctest::Approx(1));
-    check_success(run(joined({"features", data("b16_short/adapted.pth"), demo_video(), "-o", here / "features", "--config", data("b16_short/config.json")}, small_input)));
+    check_success(run(joined({"features", test_data("b16_short/adapted.pth"), demo_video(), "-o", here / "features", "--config", test_data("b16_short/config.json")}, small_input)));
     CHECK(read_safetensors(here / "features")["features"].sizes() == zeroi2v::shape{3, 8, 96});
 }
 
@@ -144,31 +144,32 @@ TEST_CASE("D: files that are no video end with status 5 and one line") {
              {"empty", ""}, {"text", "hello"}, {"noise", std::string(100'000, '\x5a')}, {"png", "\x89PNG\r\n\x1a\n" + std::string(100, '\0')},
              {"cut", video.substr(0, video.size() / 2)}, {"playlist.mp4", "#EXTM3U\n#EXTINF:10,\nhttp://127.0.0.1/a.ts\n"},
              {"concat.mp4", "ffconcat version 1.0\nfile " + demo_video() + "\n"}}) {
-        CAPTURE(name);
-        auto const found = run(joined({"preprocess", here.file(name, bytes), "-o", here / "out", "--config", data("b16_short/config.json")}, small_input));
+        std::string const shown{name};
+        CAPTURE(shown);
+        auto const found = run(joined({"preprocess", here.file(name, bytes), "-o", here / "out", "--config", test_data("b16_short/config.json")}, small_input));
         CHECK(found.status == 5);
         CHECK(found.err.starts_with("zeroi2v: error["));
         CHECK(std::ranges::count(found.err, '\n') == 1);
         CHECK(found.out.empty());
     }
-    for (std::string const name : {"http://127.0.0.1:1/a.mp4", "concat:a|b", "subfile,,start,0,end,0,,:" + demo_video()}) {
+    for (std::string const& name : {std::string{"http://127.0.0.1:1/a.mp4"}, std::string{"concat:a|b"}, "subfile,,start,0,end,0,,:" + demo_video()}) {
         CAPTURE(name);
-        check_error(run(joined({"preprocess", name, "-o", here / "out", "--config", data("b16_short/config.json")}, small_input)), 5, "open_failed");
+        check_error(run(joined({"preprocess", name, "-o", here / "out", "--config", test_data("b16_short/config.json")}, small_input)), 5, "open_failed");
     }
     CHECK(!fs::exists(here / "out"));
 }
 
 TEST_CASE("the input must be stated, by somebody, and fit the model") {
     scratch const here;
-    auto const config = data("b16_short/config.json");
-    check_error(run({"classify", data("b16_short/adapted.pth"), demo_video(), "--config", config}), 4, "bad_config", {"sampling", "interval", "average"});
+    auto const config = test_data("b16_short/config.json");
+    check_error(run({"classify", test_data("b16_short/adapted.pth"), demo_video(), "--config", config}), 4, "bad_config", {"sampling", "interval", "average"});
     check_error(run({"preprocess", demo_video(), "-o", here / "out"}), 4, "bad_config", {"frames", "image_size"});
     check_error(run({"preprocess", demo_video(), "-o", here / "out", "--config", config, "--sampling", "uniform"}), 4, "bad_config", {"clips", "crops"});
-    check_error(run(joined({"classify", data("b16_short/adapted.pth"), demo_video()}, small_input)), 4, "bad_config", {"heads"});
+    check_error(run(joined({"classify", test_data("b16_short/adapted.pth"), demo_video()}, small_input)), 4, "bad_config", {"heads"});
     auto small = small_input;
     *(std::ranges::find(small, "--resize") + 1) = "16";
-    check_error(run(joined({"classify", data("b16_short/adapted.pth"), demo_video(), "--config", config}, small)), 4, "bad_config", {"resize", "32"});
-    check_error(run(joined({"features", data("b16_short/adapted.pth"), data("b16_short/case.safetensors"), "-o", here / "out", "--config", config}, small_input)), 2, "bad_option");
+    check_error(run(joined({"classify", test_data("b16_short/adapted.pth"), demo_video(), "--config", config}, small)), 4, "bad_config", {"resize", "32"});
+    check_error(run(joined({"features", test_data("b16_short/adapted.pth"), test_data("b16_short/case.safetensors"), "-o", here / "out", "--config", config}, small_input)), 2, "bad_option");
     // a file that was made with a preset brings its input along
     auto const preset_config = here.file("c.json", R"({"image_size":32,"patch_size":8,"frames":8,"width":96,"layers":1,"heads":12,"mlp_width":96,"classes":5,
         "adapter_scale":0.5,"head_offsets":[-1,1,0,0,0,0,0,0,0,0,0,0]})");
@@ -212,7 +213,7 @@ TEST_CASE("eval counts right, wrong and bad") {
     auto const answer = json::parse(run(classify({demo_video()}, {"--json", "--top", "1"})).out)[0]["top"][0]["index"].get<std::size_t>();
     auto const right = std::to_string(answer), wrong = std::to_string((answer + 1) % 10);
     auto const eval = [&](std::string const& list, std::vector<std::string> const& more = {}) {
-        return run(joined(joined({"eval", data("b16_short/adapted.pth"), here.file("list.txt", list), "--config", data("b16_short/config.json")}, small_input), more));
+        return run(joined(joined({"eval", test_data("b16_short/adapted.pth"), here.file("list.txt", list), "--config", test_data("b16_short/config.json")}, small_input), more));
     };
     auto const found = eval("a b.mp4 " + right + "\n" + demo_video() + " " + wrong + "\r\n\nbad.mp4 0\n", {"--json"});
     CHECK(found.status == 5);
@@ -235,5 +236,5 @@ TEST_CASE("eval counts right, wrong and bad") {
     check_error(eval("a b.mp4\n"), 2, "usage", {"line 1"});
     check_error(eval("a b.mp4 -1\n"), 2, "usage", {"line 1"});
     check_error(eval(""), 2, "usage");
-    check_error(run(joined({"eval", data("b16_short/adapted.pth"), here / "none", "--config", data("b16_short/config.json")}, small_input)), 2, "open_failed");
+    check_error(run(joined({"eval", test_data("b16_short/adapted.pth"), here / "none", "--config", test_data("b16_short/config.json")}, small_input)), 2, "open_failed");
 }
