@@ -84,7 +84,9 @@ ZEROI2V_ALWAYS_INLINE __m512 bf16_of_pair(void const* p, std::size_t upper, lane
                                           : _mm512_slli_epi32(pair, 16));
 }
 ZEROI2V_ALWAYS_INLINE __m512i dot_s16(__m512i a, __m512i b, __m512i c) noexcept {
-    return _mm512_add_epi32(c, _mm512_madd_epi16(a, b));
+    __m512i sum = _mm512_add_epi32(c, _mm512_madd_epi16(a, b));
+    __asm__("" : "+v"(sum));
+    return sum;
 }
 ZEROI2V_ALWAYS_INLINE __m512i widen_s8(void const* p, lanes<16>) noexcept {
     return _mm512_cvtepi8_epi16(_mm256_load_si256(static_cast<__m256i const*>(p)));
@@ -94,7 +96,9 @@ ZEROI2V_ALWAYS_INLINE __m512i broadcast_word(std::int32_t word, lanes<16>) noexc
 
 #if defined(__AVX512VNNI__) && XSIMD_WITH_AVX512BW
 ZEROI2V_ALWAYS_INLINE __m512i dot_u8_s8(__m512i unsigned_a, __m512i signed_b, __m512i c) noexcept {
-    return _mm512_dpbusd_epi32(c, unsigned_a, signed_b);
+    __m512i sum = _mm512_dpbusd_epi32(c, unsigned_a, signed_b);
+    __asm__("" : "+v"(sum));
+    return sum;
 }
 ZEROI2V_ALWAYS_INLINE __m512i load_words(void const* p, lanes<16>) noexcept { return _mm512_load_si512(p); }
 #endif

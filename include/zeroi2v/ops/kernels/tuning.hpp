@@ -9,19 +9,20 @@ namespace zeroi2v {
 template <std::size_t Lanes>
 struct tuning;
 
-/// 16 registers of 4 floats, no FMA: 8 sums, 2 vectors of weights, a broadcast, a product, and room for the compiler.
+/// 16 registers of 4 floats, no FMA: 12 sums, a broadcast, two products. More vectors than rows, because a broadcast takes
+/// two instructions and a vector of weights none (3x4 0.60 of the limit on Zen 3, 4x2 0.52).
 template <>
 struct tuning<4> {
-    static constexpr std::size_t rows = 4;
-    static constexpr std::size_t vectors = 2;
-    static constexpr std::size_t attention_rows = 4;
-    static constexpr std::size_t attention_vectors = 2;
+    static constexpr std::size_t rows = 3;
+    static constexpr std::size_t vectors = 4;
+    static constexpr std::size_t attention_rows = 3;
+    static constexpr std::size_t attention_vectors = 4;
     static constexpr std::size_t row_block = 240;
 };
 
 /// 16 registers of 8 floats: 12 sums, 2 vectors of weights, a broadcast. On Zen 3 4x3 and 3x4 spill (55 % of the limit).
-/// The rows of a block stay in the L2 cache while all panels pass: 192 to 396 make no difference on Zen 3, none at all cost
-/// a fifth at k = 3072.
+/// The rows of a block stay in the L2 cache while all panels pass: 192 to 396 make no difference on Zen 3, no blocks at all
+/// cost a fifth at k = 3072.
 template <>
 struct tuning<8> {
     static constexpr std::size_t rows = 6;
