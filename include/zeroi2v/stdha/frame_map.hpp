@@ -35,15 +35,16 @@ inline constexpr int max_offset = (1 << 15) - 1;
 [[nodiscard]] constexpr bool valid_head(std::size_t head, std::size_t heads) noexcept { return head < heads; }
 [[nodiscard]] constexpr bool valid_offset(int offset) noexcept { return -max_offset <= offset && offset <= max_offset; }
 
-/// The first entry whose head stands in an earlier entry, or the end.
-[[nodiscard]] constexpr head_offset const* first_duplicate(std::span<head_offset const> entries) noexcept {
-    for (std::size_t i = 1; i < entries.size(); ++i)
-        for (std::size_t j = 0; j < i; ++j)
-            if (entries[i].head == entries[j].head) return &entries[i];
-    return entries.data() + entries.size();
+/// Whether no entry before entry i has its head.
+[[nodiscard]] constexpr bool first_of_its_head(std::span<head_offset const> entries, std::size_t i) noexcept {
+    for (std::size_t j = 0; j < i; ++j)
+        if (entries[i].head == entries[j].head) return false;
+    return true;
 }
 [[nodiscard]] constexpr bool no_duplicate_head(std::span<head_offset const> entries) noexcept {
-    return first_duplicate(entries) == entries.data() + entries.size();
+    for (std::size_t i = 0; i < entries.size(); ++i)
+        if (!first_of_its_head(entries, i)) return false;
+    return true;
 }
 
 } // namespace frame_map_predicates
@@ -261,10 +262,11 @@ private:
     }
 
     constexpr void assign(std::span<head_offset const> entries) {
-        for (head_offset const& entry : entries) set(entry);
-        if (!frame_map_predicates::no_duplicate_head(entries))
-            detail::bad_frame_map("zeroi2v::frame_map: head is given twice",
-                                  frame_map_predicates::first_duplicate(entries)->head);
+        for (std::size_t i = 0; i < entries.size(); ++i) {
+            set(entries[i]);
+            if (!frame_map_predicates::first_of_its_head(entries, i))
+                detail::bad_frame_map("zeroi2v::frame_map: head is given twice", entries[i].head);
+        }
     }
 
     constexpr void set(head_offset entry) {
