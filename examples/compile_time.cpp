@@ -3,6 +3,8 @@
 
 #include <cstdio>
 
+namespace example {
+
 // Head 0 reads the frame before its own, head 1 the one after; the other ten read their own frame, as in an image model.
 constexpr auto map = zeroi2v::frame_map<12>{{.head = 0, .offset = -1}, {.head = 1, .offset = +1}};
 static_assert(map.spatial_heads() == 10 && map.reach() == 1);
@@ -21,7 +23,10 @@ constexpr auto merged = zeroi2v::merge(layer, adapter, zeroi2v::before, /*scale*
 constexpr zeroi2v::static_tensor<float, 3> x{{1, -1, 2}};
 static_assert(zeroi2v::apply(merged, x) == zeroi2v::apply(layer, zeroi2v::static_tensor<float, 3>{{1.5F, 0.5F, 2.5F}}));
 
+} // namespace example
+
 int main() {
+    using namespace example;
     std::printf("merged weight:");
     for (float const w : merged.weight) std::printf(" %g", static_cast<double>(w));
     std::printf("\nmerged bias:  ");
