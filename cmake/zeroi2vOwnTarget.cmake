@@ -11,9 +11,15 @@ function(zeroi2v_own_target target)
     set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
 
+# What computes is in zeroi2v::dispatch, at the build's own level; around it -O3 buys nothing and takes a third longer to build.
+function(zeroi2v_around_kernels target)
+    zeroi2v_own_target(${target})
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O2>)
+endfunction()
+
 # zeroi2v_program(<target>): as above, and the executable lands in <build>/bin.
 function(zeroi2v_program target)
-    zeroi2v_own_target(${target})
+    zeroi2v_around_kernels(${target})
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${zeroi2v_BINARY_DIR}/bin")
 endfunction()
 
