@@ -5,7 +5,7 @@
 #include <zeroi2v/core/checked.hpp>
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/checkpoint.hpp>
+#include <zeroi2v/io/checkpoint_file.hpp>
 #include <zeroi2v/io/key_schemes.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/io/safetensors_writer.hpp>

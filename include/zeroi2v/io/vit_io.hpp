@@ -4,7 +4,7 @@
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/io/canonical_source.hpp>
-#include <zeroi2v/io/checkpoint.hpp>
+#include <zeroi2v/io/checkpoint_file.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/io/safetensors_writer.hpp>
 #include <zeroi2v/io/tensor_info.hpp>

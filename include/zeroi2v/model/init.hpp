@@ -48,7 +48,7 @@ inline void draw_normal(std::span<float> out, float deviation, std::uint64_t see
 ///
 /// Numerics  the same bits on every machine: integer arithmetic and one rounding (core/random.hpp).
 /// Source    ZeroI2V's training recipe; its head and adapters. Truncation of the normal at 100 deviations is left out.
-/// Test      tests/unit/model/init.cpp
+/// Test      tests/unit/model/vit_weights.cpp
 template <class Adapters>
 void draw_missing(vit_weights<Adapters>& weights, init_options options) {
     for_each_tensor(weights, [&](std::string const& name, stored_tensor& tensor, shape const& sizes, parameter_role role) {

@@ -46,7 +46,7 @@ struct engine_options {
 /// Errors    another dtype than f32, bf16, i8 -> device_error unsupported_dtype; adapters without a scale -> model_error
 ///           bad_config; clip, workspace or result of another shape -> ZEROI2V_REQUIRE.
 /// Cost      config().flops() less what the last block leaves out; forward allocates nothing.
-/// Source    ZeroI2V, CLIP.   Test  tests/unit/model/vit_engine.cpp, tests/unit/model/golden.cpp
+/// Source    ZeroI2V, CLIP.   Test  tests/unit/model/vit_engine.cpp, tests/unit/golden/golden.cpp
 template <class Adapters>
 class vit_engine {
 public:

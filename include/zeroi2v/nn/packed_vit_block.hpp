@@ -90,7 +90,7 @@ struct block_scratch {
 /// A merged block runs the same lines without the adapters: its type has none.
 ///
 /// Numerics  each row's result is the same bits whatever the other rows of the call.
-/// Test      tests/unit/nn/vit_block.cpp, tests/unit/model/golden.cpp
+/// Test      tests/unit/model/vit_engine.cpp, tests/unit/golden/golden.cpp
 template <class Adapters>
 class packed_vit_block {
     static constexpr bool adapted = Adapters::present;

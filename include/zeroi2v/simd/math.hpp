@@ -47,7 +47,7 @@ template <class Arch>
 ///
 ///   n = nearest integer of x / ln 2,  r = x - n ln 2 (ln 2 in two parts),  e^x = 2^n (1 + r + r^2 q(r))
 ///
-/// Numerics  at most 2 ulp for every float (measured EXPULP), subnormal results included; exp(0) == 1; above 88.73 +inf,
+/// Numerics  at most 2 ulp for every float (measured 1.01), subnormal results included; exp(0) == 1; above 88.73 +inf,
 ///           below -103.98 0, a NaN stays a NaN. Reads and writes no rounding or flush mode.
 /// Cost      about 20 instructions.      Test  tests/unit/simd/math.cpp; all inputs: tests/exhaustive/elementwise.cpp
 template <class Arch>

@@ -20,7 +20,7 @@ namespace zeroi2v {
 
 namespace detail {
 
-// What xsimd 8.1 does not offer, by register width. All of it is inlined in every build: no symbol stands for it.
+// What xsimd 8.1 does not offer (fma among it: for AVX-512 it multiplies, then adds), by register width. All of it is inlined in every build: no symbol stands for it.
 template <std::size_t Lanes> struct lanes {};
 template <std::size_t Lanes> struct int_register;
 
@@ -48,6 +48,8 @@ ZEROI2V_ALWAYS_INLINE void store_partial(float* to, std::size_t count, __m128 va
     default: _mm_storeu_ps(to, value);
     }
 }
+ZEROI2V_ALWAYS_INLINE __m128 fused(__m128 a, __m128 b, __m128 c) noexcept { return _mm_add_ps(_mm_mul_ps(a, b), c); }
+ZEROI2V_ALWAYS_INLINE __m128 fused_negative(__m128 a, __m128 b, __m128 c) noexcept { return _mm_sub_ps(c, _mm_mul_ps(a, b)); }
 ZEROI2V_ALWAYS_INLINE __m128 first_or(__m128 value, std::size_t count, __m128 other, lanes<4>) noexcept {
     __m128 const mask = _mm_castsi128_ps(_mm_cmpgt_epi32(_mm_set1_epi32(static_cast<int>(count)), _mm_setr_epi32(0, 1, 2, 3)));
     return _mm_or_ps(_mm_and_ps(mask, value), _mm_andnot_ps(mask, other));
@@ -95,6 +97,8 @@ ZEROI2V_ALWAYS_INLINE __m256 load_partial(float const* from, std::size_t count, 
 ZEROI2V_ALWAYS_INLINE void store_partial(float* to, std::size_t count, __m256 value, lanes<8>) noexcept {
     _mm256_maskstore_ps(to, first_lanes(count), value);
 }
+ZEROI2V_ALWAYS_INLINE __m256 fused(__m256 a, __m256 b, __m256 c) noexcept { return _mm256_fmadd_ps(a, b, c); }
+ZEROI2V_ALWAYS_INLINE __m256 fused_negative(__m256 a, __m256 b, __m256 c) noexcept { return _mm256_fnmadd_ps(a, b, c); }
 ZEROI2V_ALWAYS_INLINE __m256 first_or(__m256 value, std::size_t count, __m256 other, lanes<8>) noexcept {
     return _mm256_blendv_ps(other, value, _mm256_castsi256_ps(first_lanes(count)));
 }
@@ -140,7 +144,6 @@ ZEROI2V_ALWAYS_INLINE __m512 load_partial(float const* from, std::size_t count, 
 ZEROI2V_ALWAYS_INLINE void store_partial(float* to, std::size_t count, __m512 value, lanes<16>) noexcept {
     _mm512_mask_storeu_ps(to, first_lanes_mask(count), value);
 }
-// xsimd 8.1 multiplies and adds here, in two instructions.
 ZEROI2V_ALWAYS_INLINE __m512 fused(__m512 a, __m512 b, __m512 c) noexcept { return _mm512_fmadd_ps(a, b, c); }
 ZEROI2V_ALWAYS_INLINE __m512 fused_negative(__m512 a, __m512 b, __m512 c) noexcept { return _mm512_fnmadd_ps(a, b, c); }
 ZEROI2V_ALWAYS_INLINE __m512 first_or(__m512 value, std::size_t count, __m512 other, lanes<16>) noexcept {
