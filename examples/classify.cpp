@@ -2,7 +2,6 @@
 //   example_classify CHECKPOINT VIDEO [PRESET]
 #include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/vit_io.hpp>
 #include <zeroi2v/video/preprocess.hpp>
 #include <zeroi2v/zeroi2v.hpp>
 

@@ -1,5 +1,5 @@
 // The code of README.md; tests/snippets/check.sh compares the two.
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoint.hpp>
 #include <zeroi2v/zeroi2v.hpp>
 
 #include <span>
