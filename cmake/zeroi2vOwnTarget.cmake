@@ -17,6 +17,12 @@ function(zeroi2v_around_kernels target)
     target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O2>)
 endfunction()
 
+# What is compiled for the compiler's verdict and never run for long.
+function(zeroi2v_only_compiled target)
+    zeroi2v_own_target(${target})
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O0>)
+endfunction()
+
 # zeroi2v_program(<target>): as above, and the executable lands in <build>/bin.
 function(zeroi2v_program target)
     zeroi2v_around_kernels(${target})

@@ -30,13 +30,13 @@ namespace detail {
 
 [[nodiscard]] inline char const* json_noun(nlohmann::ordered_json const& value) noexcept {
     switch (value.type()) {
-    case nlohmann::json::value_t::object: return "an object";
-    case nlohmann::json::value_t::array: return "a list";
-    case nlohmann::json::value_t::string: return "a string";
-    case nlohmann::json::value_t::boolean: return "true or false";
-    case nlohmann::json::value_t::number_float: return "a fraction";
-    case nlohmann::json::value_t::number_integer: return "a negative number";
-    case nlohmann::json::value_t::number_unsigned: return "a whole number";
+    case nlohmann::ordered_json::value_t::object: return "an object";
+    case nlohmann::ordered_json::value_t::array: return "a list";
+    case nlohmann::ordered_json::value_t::string: return "a string";
+    case nlohmann::ordered_json::value_t::boolean: return "true or false";
+    case nlohmann::ordered_json::value_t::number_float: return "a fraction";
+    case nlohmann::ordered_json::value_t::number_integer: return "a negative number";
+    case nlohmann::ordered_json::value_t::number_unsigned: return "a whole number";
     default: return "null";
     }
 }

@@ -1,5 +1,5 @@
-#include <zeroi2v/core/assert.hpp>
 #include <zeroi2v/core/error.hpp>
+#include <zeroi2v/core/assert.hpp>
 #include <zeroi2v/core/version.hpp>
 
 #include <doctest/doctest.h>

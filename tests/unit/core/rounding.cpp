@@ -1,5 +1,5 @@
-#include <zeroi2v/core/random.hpp>
 #include <zeroi2v/core/rounding.hpp>
+#include <zeroi2v/core/random.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,8 +1,9 @@
 // Outputs appear whole or not at all: refusals before work, faults during it, signals, links, permissions.
+#include <zeroi2v/io/atomic_file.hpp>
+
 #include "faults.hpp"
 #include "temporary_folder.hpp"
 
-#include <zeroi2v/io/atomic_file.hpp>
 #include <zeroi2v/io/safetensors_writer.hpp>
 
 #include <doctest/doctest.h>

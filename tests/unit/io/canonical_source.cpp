@@ -1,8 +1,9 @@
 // Files of other projects give the official tensors, bit for bit; names that contradict or mean nothing are told apart.
+#include <zeroi2v/io/canonical_source.hpp>
+
 #include "faults.hpp"
 #include "temporary_folder.hpp"
 
-#include <zeroi2v/io/canonical_source.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
 #include <zeroi2v/io/key_schemes.hpp>
 #include <zeroi2v/io/safetensors.hpp>

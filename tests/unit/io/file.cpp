@@ -1,9 +1,10 @@
 // Regular files only; whole reads or typed errors; what a file is by its first bytes.
+#include <zeroi2v/io/file.hpp>
+
 #include "faults.hpp"
 #include "temporary_folder.hpp"
 
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/file.hpp>
 #include <zeroi2v/io/file_kind.hpp>
 #include <zeroi2v/io/safetensors.hpp>
 

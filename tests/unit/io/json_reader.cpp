@@ -1,7 +1,8 @@
 // Strings, numbers and faults of JSON texts; what is UTF-8; names fit for one line.
+#include <zeroi2v/io/json_reader.hpp>
+
 #include "faults.hpp"
 
-#include <zeroi2v/io/json_reader.hpp>
 #include <zeroi2v/io/json_text.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/io/utf8.hpp>

@@ -1,9 +1,10 @@
 // Opening, reading and writing safetensors files; bytes as the reference writer makes them.
+#include <zeroi2v/io/safetensors.hpp>
+
 #include "faults.hpp"
 #include "temporary_folder.hpp"
 
 #include <zeroi2v/core/float16.hpp>
-#include <zeroi2v/io/safetensors.hpp>
 #include <zeroi2v/io/safetensors_writer.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
 #include <zeroi2v/tensor/tensor.hpp>

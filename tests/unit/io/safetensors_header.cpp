@@ -1,10 +1,11 @@
 // Faults of safetensors headers, one test each; every truncation, extension and byte of a small file.
+#include <zeroi2v/io/safetensors_header.hpp>
+
 #include "faults.hpp"
 #include "peak_memory.hpp"
 #include "temporary_folder.hpp"
 
 #include <zeroi2v/io/safetensors.hpp>
-#include <zeroi2v/io/safetensors_header.hpp>
 
 #include <doctest/doctest.h>
 
@@ -521,17 +522,17 @@ TEST_CASE("A16: other kinds of files are named") {
 TEST_CASE("every change, truncation and extension of a small file loads the same or fails with a typed error") {
     std::string json = object(R"("__metadata__":{"zeroi2v.merged":"false","n\u00e9":"\ud83d\ude00 \"x\""})",
                               entry("cls", "F32", "[4]", "[0,16]"));
-    for (int i = 0; i < 40; ++i) {
+    for (int i = 0; i < 10; ++i) {
         auto const begin = 16 + 6 * i;
         json.insert(json.size() - 1, ","
                                          + entry("blocks." + std::to_string(i) + ".w", "BF16", "[3]",
                                                  "[" + std::to_string(begin) + "," + std::to_string(begin + 6) + "]"));
     }
     json.append((8 - json.size() % 8) % 8, ' ');
-    auto const good = file_of(json, 256);
+    auto const good = file_of(json, 76);
     auto const expected = parse(good);
-    REQUIRE(good.size() > 3000);
-    REQUIRE(expected.tensors.size() == 41);
+    REQUIRE(json.size() > 800);
+    REQUIRE(expected.tensors.size() == 11);
 
     auto const sound = [&](safetensors_header const& h) { // what any accepted header promises
         std::uint64_t end = 0;

@@ -1,5 +1,5 @@
-#include <zeroi2v/io/safetensors.hpp>
 #include <zeroi2v/io/torch_file.hpp>
+#include <zeroi2v/io/safetensors.hpp>
 
 #include "archives.hpp"
 #include "faults.hpp"

@@ -1,5 +1,5 @@
-#include <zeroi2v/io/self_test.hpp>
 #include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/self_test.hpp>
 #include <zeroi2v/io/vit_metadata.hpp>
 #include <zeroi2v/io/vit_shapes.hpp>
 

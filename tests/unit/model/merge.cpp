@@ -1,5 +1,5 @@
-#include <zeroi2v/model/init.hpp>
 #include <zeroi2v/model/merge.hpp>
+#include <zeroi2v/model/init.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
+#include <zeroi2v/model/vit_config.hpp>
 #include <zeroi2v/model/presets.hpp>
 #include <zeroi2v/model/stated_config.hpp>
-#include <zeroi2v/model/vit_config.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,7 +1,8 @@
+#include <zeroi2v/model/vit_engine.hpp>
+
 #include "reference_vit.hpp"
 
 #include <zeroi2v/model/init.hpp>
-#include <zeroi2v/model/vit_engine.hpp>
 
 #include <doctest/doctest.h>
 

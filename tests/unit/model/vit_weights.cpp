@@ -1,6 +1,6 @@
+#include <zeroi2v/model/vit_weights.hpp>
 #include <zeroi2v/model/init.hpp>
 #include <zeroi2v/model/presets.hpp>
-#include <zeroi2v/model/vit_weights.hpp>
 
 #include <doctest/doctest.h>
 

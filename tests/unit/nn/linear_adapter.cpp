@@ -1,5 +1,5 @@
-#include <zeroi2v/core/random.hpp>
 #include <zeroi2v/nn/linear_adapter.hpp>
+#include <zeroi2v/core/random.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
+#include <zeroi2v/nn/merge.hpp>
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/random.hpp>
-#include <zeroi2v/nn/merge.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 
 #include <doctest/doctest.h>

@@ -1,6 +1,6 @@
+#include <zeroi2v/nn/stdha_attention.hpp>
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/random.hpp>
-#include <zeroi2v/nn/stdha_attention.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 #include <zeroi2v/tensor/static_tensor.hpp>
 #include <zeroi2v/tensor/tensor.hpp>

@@ -1,5 +1,5 @@
-#include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/ops/fma_limit.hpp>
+#include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 
 #include <doctest/doctest.h>

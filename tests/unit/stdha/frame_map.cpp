@@ -1,5 +1,5 @@
-#include <zeroi2v/core/error.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
+#include <zeroi2v/core/error.hpp>
 
 #include <doctest/doctest.h>
 

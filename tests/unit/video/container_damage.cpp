@@ -1,6 +1,6 @@
-#include "encode.hpp"
-
 #include <zeroi2v/video/container_damage.hpp>
+
+#include "encode.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
-#include "encode.hpp"
-
 #include <zeroi2v/video/ffmpeg.hpp>
+
+#include "encode.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
-#include "encode.hpp"
-
 #include <zeroi2v/video/preprocess.hpp>
+
+#include "encode.hpp"
 
 #include <doctest/doctest.h>
 

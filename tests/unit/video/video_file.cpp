@@ -1,6 +1,6 @@
-#include "support.hpp"
-
 #include <zeroi2v/video/video_file.hpp>
+
+#include "support.hpp"
 
 #include <doctest/doctest.h>
 

