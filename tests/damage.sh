@@ -2,7 +2,7 @@
 # damage.sh PROGRAM [COUNT [SEED]]: COUNT (1000) random damages of a safetensors file and as many of a .pth file, each read
 # by `inspect --json` and written again by `convert` or `merge`. Each run must end
 #   * with status 0 and nothing on stderr, or with status 3 or 4, one line `zeroi2v: error[CODE]: ...` and nothing on stdout
-#   * within 2 s, in the address space that the sound file needs and 16 MB more
+#   * within 2 s (of three tries), in the address space that the sound file needs and 16 MB more
 #   * leaving the input as it was, and no file beside it but the output of a run that ended well.
 # A separate command, minutes long: no part of tests/run.sh. The seed makes a run repeatable.
 set -u
@@ -86,8 +86,11 @@ faults=0
 slowest=0
 declare -A codes=()
 judge() { # judge WORD...: runs and judges
-    local reason=
-    run "$limit" "$@"
+    local reason= try
+    for try in 1 2 3; do # a machine that is busy elsewhere may stop a run for seconds: over 2 s counts if it does so again
+        run "$limit" "$@"
+        [ $milliseconds -ge 2000 ] || break
+    done
     runs=$((runs + 1))
     [ $milliseconds -le $slowest ] || slowest=$milliseconds
     case $status in
