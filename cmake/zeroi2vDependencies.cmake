@@ -45,6 +45,13 @@ macro(zeroi2v_find_json)
     endif()
 endmacro()
 
+# zeroi2v_find_cli11(): target `CLI11::CLI11`, or nothing. Our program only; no library needs it.
+macro(zeroi2v_find_cli11)
+    if(NOT TARGET CLI11::CLI11)
+        find_package(CLI11 2.1 QUIET)
+    endif()
+endmacro()
+
 # zeroi2v_find_ffmpeg(): target `PkgConfig::ZEROI2V_FFMPEG`, or nothing.
 macro(zeroi2v_find_ffmpeg)
     if(NOT TARGET PkgConfig::ZEROI2V_FFMPEG)

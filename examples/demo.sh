@@ -27,7 +27,7 @@ seconds() { # seconds COMMAND...: runs it, then prints how long it took
 }
 
 need_packages g++ cmake ninja-build pkg-config libxsimd-dev libeigen3-dev nlohmann-json3-dev \
-    libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
+    libcli11-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
 
 [ -d build/release ] && first= || first=' (the first time takes minutes)'
 echo "1. Building the program$first ..."

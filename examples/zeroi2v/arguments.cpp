@@ -4,6 +4,8 @@
 #include <zeroi2v/io/nearest_name.hpp>
 #include <zeroi2v/io/printable.hpp>
 
+#include <CLI/CLI.hpp>
+
 #include <algorithm>
 #include <charconv>
 #include <system_error>
@@ -42,6 +44,53 @@ std::string usage_line(command_spec const& command) {
     return line;
 }
 
+/// CLI11 takes `[a,b]` for a list, the value of `--name=` for none, `-5` and `--%` for operands, and a letter after a flag's
+/// letter for another flag. So each value and operand reaches it behind a mark, as a word of its own.
+constexpr char mark = ':';
+std::string marked(std::string_view word) { return mark + std::string{word}; }
+std::string unmarked(std::string_view word) { return std::string{word.substr(1)}; }
+
+/// The words as `--name :value` and `:operand`.
+/// Errors  unknown option; value missing, or unwanted -> usage_error bad_option.
+std::vector<std::string> spelled_out(command_spec const& command, std::span<char const* const> words) {
+    auto const name_of = [](std::string_view word) {
+        if (word.size() < 2 || word[0] != '-') return std::string_view{};
+        return word[1] == '-' ? word.substr(0, word.find('=')) : word.substr(0, 2);
+    };
+    std::vector<std::string> result;
+    bool options_ended = false;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        std::string_view const word = words[i];
+        auto const name = options_ended ? std::string_view{} : name_of(word);
+        if (name == "--" && word.size() == 2) {
+            options_ended = true;
+            continue;
+        }
+        if (name.empty()) {
+            result.push_back(marked(word));
+            continue;
+        }
+        auto const* const option = command.find(name);
+        if (option == nullptr)
+            refuse(error_code::bad_option, command, printable(name[1] == '-' ? name : word) + ": unknown option" + did_you_mean(name, names_of(command)));
+        result.emplace_back(option->name);
+        bool const has_value = name.size() < word.size();
+        auto const value = has_value ? word.substr(name.size() + (name[1] == '-' ? 1 : 0)) : std::string_view{};
+        if (option->value.empty()) {
+            if (has_value) refuse(error_code::bad_option, command, std::string{option->name} + ": '" + printable(value) + "' found, this option takes no value");
+        } else if (has_value) {
+            result.push_back(marked(value));
+        } else {
+            auto const next = i + 1 < words.size() ? std::string_view{words[i + 1]} : std::string_view{};
+            if (i + 1 == words.size() || command.find(next.substr(0, next.find('='))) != nullptr)
+                refuse(error_code::bad_option, command, std::string{option->name} + ": its value " + std::string{option->value} + " is missing");
+            result.push_back(marked(next));
+            ++i;
+        }
+    }
+    return result;
+}
+
 } // namespace
 
 option_spec const* command_spec::find(std::string_view option) const noexcept {
@@ -54,53 +103,42 @@ option_spec const* command_spec::find(std::string_view option) const noexcept {
 
 arguments::arguments(command_spec const& command, std::span<char const* const> words) : wanted_{wanted(words)} {
     if (!wanted_.empty()) return;
-    bool options_ended = false;
-    for (std::size_t i = 0; i < words.size(); ++i) {
-        std::string_view const word = words[i];
-        if (options_ended || word.size() < 2 || word[0] != '-') {
-            operands_.emplace_back(word);
-            continue;
+    CLI::App app;
+    app.set_help_flag();
+    std::map<option_spec const*, CLI::Option const*> options;
+    for (auto const& group : command.options) {
+        for (auto const& option : group) {
+            std::string names{option.name};
+            if (option.letter != '\0') names += std::string{",-"} + option.letter;
+            auto* const added = option.value.empty() ? app.add_flag(names) : app.add_option(names);
+            options.emplace(&option, added->multi_option_policy(CLI::MultiOptionPolicy::Throw));
         }
-        if (word == "--") {
-            options_ended = true;
-            continue;
-        }
-        bool const is_long = word[1] == '-';
-        auto const equals = is_long ? word.find('=') : std::string_view::npos;
-        auto const name = is_long ? word.substr(0, equals) : word.substr(0, 2);
-        option_spec const* const option = command.find(name);
-        if (option == nullptr)
-            refuse(error_code::bad_option, command, printable(is_long ? name : word) + ": unknown option" + did_you_mean(name, names_of(command)));
-
-        std::optional<std::string> value;
-        if (equals != std::string_view::npos) value = word.substr(equals + 1);
-        if (!is_long && word.size() > 2) value = word.substr(2);
-        if (option->value.empty()) {
-            if (value) refuse(error_code::bad_option, command, std::string{option->name} + ": '" + printable(*value) + "' found, this option takes no value");
-            value.emplace();
-        } else if (!value) {
-            bool const is_option = i + 1 < words.size() && std::string_view{words[i + 1]}.starts_with("-")
-                                   && command.find(std::string_view{words[i + 1]}.substr(0, std::string_view{words[i + 1]}.find('='))) != nullptr;
-            if (i + 1 >= words.size() || is_option)
-                refuse(error_code::bad_option, command, std::string{option->name} + ": its value " + std::string{option->value} + " is missing");
-            value = words[++i];
-        }
-        if (!values_.emplace(std::string{option->name}, *value).second)
-            refuse(error_code::bad_option, command, std::string{option->name} + ": given twice, expected once");
     }
-
-    std::size_t least = 0;
-    bool unbounded = false;
+    std::vector<CLI::Option const*> operands;
     for (auto const& operand : command.operands) {
-        least += operand.required ? 1U : 0U;
-        unbounded = unbounded || operand.repeated;
+        auto* const added = app.add_option(std::string{operand.name})->required(operand.required);
+        if (operand.repeated) added->expected(1, -1)->allow_extra_args();
+        operands.push_back(added);
     }
-    if (operands_.size() < least) {
-        auto const& missing = command.operands[operands_.size()];
-        refuse(error_code::usage, command, std::string{missing.name} + " is missing: " + usage_line(command) + " expected");
+
+    auto spelled = spelled_out(command, words);
+    std::ranges::reverse(spelled); // as CLI11 takes them
+    try {
+        app.parse(std::move(spelled));
+    } catch (CLI::ParseError const&) {
+        for (auto const& [option, parsed] : options)
+            if (parsed->count() > 1) refuse(error_code::bad_option, command, std::string{option->name} + ": given twice, expected once");
+        if (auto const surplus = app.remaining(); !surplus.empty())
+            refuse(error_code::usage, command, printable(unmarked(surplus.front())) + ": one word too many: " + usage_line(command) + " expected");
+        for (std::size_t i = 0; i < operands.size(); ++i)
+            if (operands[i]->get_required() && operands[i]->empty())
+                refuse(error_code::usage, command, std::string{command.operands[i].name} + " is missing: " + usage_line(command) + " expected");
+        throw;
     }
-    if (!unbounded && operands_.size() > command.operands.size())
-        refuse(error_code::usage, command, printable(operands_[command.operands.size()]) + ": one word too many: " + usage_line(command) + " expected");
+    for (auto const& [option, parsed] : options)
+        if (!parsed->empty()) values_.emplace(option->name, option->value.empty() ? std::string{} : unmarked(parsed->results().front()));
+    for (auto const* const operand : operands)
+        for (auto const& word : operand->results()) operands_.push_back(unmarked(word));
 }
 
 std::optional<std::string> arguments::value(std::string_view option) const {

@@ -172,12 +172,9 @@ struct measurement {
 
 measurement measure(material const& m, run_options const& run, std::size_t repetitions, console const& out) {
     measurement result;
-    progress shown{out, "bench", 6 + repetitions};
+    for (auto const which : variants) result.peak_rss[static_cast<std::size_t>(which)] = peak_rss(which, m, run);
+    progress shown{out, "bench", 3 + repetitions};
     std::size_t done = 0;
-    for (auto const which : variants) {
-        result.peak_rss[static_cast<std::size_t>(which)] = peak_rss(which, m, run);
-        shown.step(++done);
-    }
     std::vector<contestant> contestants;
     contestants.emplace_back(engine_of(base_weights(m, image_config(m.config)), run));
     shown.step(++done);

@@ -77,6 +77,7 @@ int run(arguments const& typed, console const& out) {
     if (auto const labels = typed.value("--labels")) inputs.emplace_back(*labels);
     if (as_page) page = output_path(typed, inputs, "--html");
 
+    progress shown{out, "videos", videos.size()};
     auto const model = open_model(checkpoint_path, choice, tolerance_options{typed});
     auto const names = names_of(typed, model, choice);
     auto const input = input_of(model, typed_input, input_use::answers);
@@ -88,7 +89,6 @@ int run(arguments const& typed, console const& out) {
     auto document = nlohmann::ordered_json::array();
     std::vector<shown_video> shown_videos;
     int status = 0;
-    progress shown{out, "videos", videos.size()};
     for (std::size_t i = 0; i < videos.size(); ++i) {
         answer a{.video = videos[i].native()};
         try {

@@ -5,6 +5,7 @@
 #include <zeroi2v/io/printable.hpp>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -19,8 +20,16 @@
 namespace zeroi2v::program {
 namespace {
 
+/// Held while the terminal is written to: a line of progress never comes between what is said and its place.
+std::mutex terminal;
+
+/// Whether a line of progress stands on the terminal. An atomic for the sake of end_on_signal, which can hold no mutex.
+std::atomic<bool> line_is_shown{false};
+constexpr std::string_view empty_line = "\r\x1b[K";
+
 extern "C" void end_on_signal(int signal) {
     remove_temporary_files();
+    if (line_is_shown && ::write(STDERR_FILENO, empty_line.data(), empty_line.size()) < 0) {}
     char line[] = "zeroi2v: error[interrupted]: stopped by signal 00\n";
     for (char* at = line; *at != '\0'; ++at) {
         if (at[0] != '0' || at[1] != '0') continue;
@@ -43,6 +52,10 @@ bool write_all(int descriptor, std::string_view text) noexcept {
 }
 
 bool stdout_was_closed = false;
+
+void remove_line() noexcept {
+    if (line_is_shown.exchange(false)) write_all(STDERR_FILENO, empty_line);
+}
 
 } // namespace
 
@@ -68,6 +81,8 @@ void prepare_process() {
 
 void console::print(std::string_view text) const {
     if (stdout_was_closed) throw closed_output{};
+    std::lock_guard const lock{terminal};
+    remove_line();
     if (write_all(STDOUT_FILENO, text)) return;
     if (errno == EPIPE || errno == EBADF) throw closed_output{};
     throw resource_error{error_code::write_failed, "stdout: cannot be written: " + std::generic_category().message(errno)};
@@ -78,11 +93,16 @@ void console::print_unless_quiet(std::string_view text) const {
 }
 
 void console::notice(std::string_view text) const {
-    if (!quiet_) write_all(STDERR_FILENO, "zeroi2v: " + printable(text, 4096) + "\n");
+    if (quiet_) return;
+    std::lock_guard const lock{terminal};
+    remove_line();
+    write_all(STDERR_FILENO, "zeroi2v: " + printable(text, 4096) + "\n");
 }
 
 void report_error(std::string_view code, std::string_view message) noexcept {
     try {
+        std::lock_guard const lock{terminal};
+        remove_line();
         write_all(STDERR_FILENO, "zeroi2v: error[" + std::string{code} + "]: " + printable(message, 16384) + "\n");
     } catch (...) { // no memory for one line
         write_all(STDERR_FILENO, "zeroi2v: error[out_of_memory]: memory: none left\n");
@@ -102,21 +122,39 @@ int report_exception(std::exception const& fault) noexcept {
     return status_internal;
 }
 
-progress::progress(console const& out, std::string what, std::size_t total)
-    : what_{std::move(what)}, total_{total}, wanted_{!out.quiet() && ::isatty(STDERR_FILENO) == 1},
-      begin_{std::chrono::steady_clock::now()}, last_{begin_} {}
-
-progress::~progress() {
-    if (shown_) write_all(STDERR_FILENO, "\r\x1b[K");
+progress::progress(console const& out, std::string what, std::size_t total) : what_{std::move(what)}, total_{total} {
+    if (out.quiet() || ::isatty(STDERR_FILENO) != 1) return;
+    try {
+        shower_ = std::thread{[this] { show(); }};
+    } catch (std::system_error const&) { // no thread to be had: the work goes on unseen
+    }
 }
 
-void progress::step(std::size_t done) {
-    if (!wanted_) return;
-    auto const now = std::chrono::steady_clock::now();
-    if (now - begin_ < std::chrono::seconds{2} || now - last_ < std::chrono::milliseconds{100}) return;
-    last_ = now;
-    shown_ = true;
-    write_all(STDERR_FILENO, "\r\x1b[K" + printable(what_, 200) + ": " + std::to_string(done) + "/" + std::to_string(total_));
+progress::~progress() {
+    if (!shower_.joinable()) return;
+    {
+        std::lock_guard const lock{mutex_};
+        end_ = true;
+    }
+    ended_.notify_one();
+    shower_.join();
+}
+
+void progress::show() {
+    stopwatch const clock;
+    std::unique_lock lock{mutex_};
+    if (ended_.wait_for(lock, std::chrono::seconds{2}, [this] { return end_; })) return;
+    do {
+        std::string line{empty_line};
+        line += printable(what_, 200) + ": ";
+        if (auto const total = total_.load(std::memory_order_relaxed); total > 0)
+            line += std::to_string(done_.load(std::memory_order_relaxed)) + "/" + std::to_string(total) + ", ";
+        std::lock_guard const shown{terminal};
+        line_is_shown = true;
+        write_all(STDERR_FILENO, line + fixed(clock.seconds(), 0) + " s");
+    } while (!ended_.wait_for(lock, std::chrono::milliseconds{500}, [this] { return end_; }));
+    std::lock_guard const shown{terminal};
+    remove_line();
 }
 
 std::string fixed(double value, int decimals) {

@@ -1,11 +1,15 @@
 // What the program says: results on stdout, notices, progress and the one error line on stderr.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <exception>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 
 namespace zeroi2v::program {
 
@@ -47,23 +51,27 @@ void report_error(std::string_view code, std::string_view message) noexcept;
 /// Reports an exception and gives the status with which the program ends.
 [[nodiscard]] int report_exception(std::exception const& fault) noexcept;
 
-/// `what: 3/10` on stderr where it is a terminal and the work has lasted over 2 s; removed when the work ends.
+/// `what: 3/10, 12 s` on stderr where it is a terminal and the work has lasted over 2 s; removed when the work ends.
 class progress {
 public:
-    progress(console const& out, std::string what, std::size_t total);
+    /// `total` 0: only the time is shown.
+    progress(console const& out, std::string what, std::size_t total = 0);
     progress(progress const&) = delete;
     progress& operator=(progress const&) = delete;
     ~progress();
 
-    void step(std::size_t done);
+    void expect(std::size_t total) noexcept { total_.store(total, std::memory_order_relaxed); }
+    void step(std::size_t done) noexcept { done_.store(done, std::memory_order_relaxed); }
 
 private:
+    void show();
+
     std::string what_;
-    std::size_t total_;
-    bool wanted_;
-    bool shown_ = false;
-    std::chrono::steady_clock::time_point begin_;
-    std::chrono::steady_clock::time_point last_;
+    std::atomic<std::size_t> total_, done_{0};
+    std::mutex mutex_;
+    std::condition_variable ended_;
+    bool end_ = false;
+    std::thread shower_; ///< only where there is a terminal
 };
 
 /// Seconds since it was made.

@@ -39,6 +39,7 @@ int run(arguments const& typed, console const& out) {
     auto const target = output_path(typed, inputs_of(choice, {input}));
 
     stopwatch const clock;
+    progress shown{out, "convert"};
     checkpoint const opened = load_checkpoint(input);
     vit_file const file{opened};
     auto const names = required_names(file);
@@ -75,7 +76,7 @@ int run(arguments const& typed, console const& out) {
     std::vector<tensor_info> declared;
     for (auto const& name : names) declared.push_back(*file.shapes().find(name));
     safetensors_writer writer{target, std::move(declared), {.metadata = std::move(metadata), .inputs = {input}}};
-    progress shown{out, "convert", names.size()};
+    shown.expect(names.size());
     std::size_t done = 0;
     for (auto const& info : writer.tensors()) {
         auto const tensor = file.source().read(info.name);

@@ -144,6 +144,7 @@ int run(arguments const& typed, console const& out) {
     std::filesystem::path const checkpoint_path = *typed.operand(0), list_path = *typed.operand(1);
     auto const videos = read_list(list_path);
 
+    progress shown{out, "videos", videos.size()};
     auto const model = open_model(checkpoint_path, choice, tolerance_options{typed});
     auto const& c = model.config;
     for (auto const& video : videos)
@@ -157,7 +158,6 @@ int run(arguments const& typed, console const& out) {
     note_untrained(model, out);
 
     result r{.per_class = std::vector<tally>(c.classes()), .confusion = std::vector<std::size_t>(c.classes() * c.classes())};
-    progress shown{out, "videos", videos.size()};
     for (std::size_t i = 0; i < videos.size(); ++i) {
         auto const& each = videos[i];
         try {

@@ -125,6 +125,7 @@ int run(arguments const& typed, console const& out) {
 
     init_options const drawing{.seed = seed, .adapters = adapters == "random" ? adapter_init::random : adapter_init::zero};
     std::size_t parameters = 0;
+    progress const shown{out, "init"};
     auto const make = [&](auto weights) {
         if (image.file) take_image(weights, *image.file, options);
         draw_missing(weights, drawing);

@@ -152,6 +152,7 @@ int run(arguments const& typed, console const& out) {
     out.print(typed.has("--json") ? as_json(file, model ? &*model : nullptr) : as_text(file, model ? &*model : nullptr));
     if (typed.has("--self-test")) {
         if (!model) throw model_error{error_code::missing_tensors, file.path() + ": no model found, one with a self-test expected"};
+        progress const shown{out, "self-test"};
         auto const found = self_test(*model, {.threads = threads_option(typed), .kernels = &kernels_from_environment()}, to_load_options(tolerance));
         if (!typed.has("--json")) out.print_unless_quiet("  self-test passed: logits differ by at most " + scientific(found.max_abs) + ", " + scientific(found.tolerance) + " allowed\n");
     }

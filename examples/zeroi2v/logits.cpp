@@ -27,11 +27,12 @@ int run_logits(arguments const& typed, console const& out) {
     std::filesystem::path const checkpoint_path = *typed.operand(0), clips_path = *typed.operand(1);
     auto const target = output_path(typed, inputs_of(choice, {checkpoint_path, clips_path}));
 
+    progress shown{out, "views"};
     auto const model = open_model(checkpoint_path, choice, tolerance_options{typed});
     auto const clips = read_clips(clips_path, model.config.frames(), model.config.image_size());
     running_model engine{model, run, out};
     dynamic_tensor<float, 2> logits{clips.extent(0), model.config.classes()};
-    progress shown{out, "views", clips.extent(0)};
+    shown.expect(clips.extent(0));
     stopwatch const clock;
     engine.forward(clips, logits, &shown);
     double const seconds = clock.seconds();
@@ -52,6 +53,7 @@ int run_features(arguments const& typed, console const& out) {
                                                                                           "--crops, --resize, --normalize, --average, --lenient expected"};
     auto const target = output_path(typed, inputs_of(choice, {checkpoint_path, source_path}));
 
+    progress shown{out, "views"};
     auto const model = open_model(checkpoint_path, choice, tolerance_options{typed});
     auto const& c = model.config;
     auto metadata = metadata_of(model, choice);
@@ -66,7 +68,7 @@ int run_features(arguments const& typed, console const& out) {
     }();
     running_model engine{model, run, out};
     dynamic_tensor<float, 3> features{clips.extent(0), c.frames(), c.width()};
-    progress shown{out, "views", clips.extent(0)};
+    shown.expect(clips.extent(0));
     stopwatch const clock;
     engine.features(clips, features, &shown);
     double const seconds = clock.seconds();

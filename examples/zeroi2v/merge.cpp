@@ -29,6 +29,7 @@ int run(arguments const& typed, console const& out) {
     auto const target = output_path(typed, inputs_of(choice, {input}));
 
     stopwatch const clock;
+    auto shown = std::make_unique<progress>(out, "merge");
     auto opened = std::make_unique<checkpoint>(load_checkpoint(input));
     auto file = std::make_unique<vit_file>(*opened);
     if (file->metadata().merged)
@@ -45,6 +46,7 @@ int run(arguments const& typed, console const& out) {
     metadata.emplace(metadata_key::merge_report, dump(to_json(proof, *model.config.adapter_scale())));
     metadata.emplace(metadata_key::self_test, dump({{"seed", proof.probe.seed}, {"logits", proof.probe.logits}}));
     save_vit(target, merged, {.metadata = std::move(metadata), .inputs = {input}});
+    shown.reset();
     out.print_unless_quiet(to_text(proof) + model.file->name() + " -> " + printable(target.native(), 4096) + ": "
                            + std::to_string(proof.layers.size()) + " layers merged, scale " + scientific(*model.config.adapter_scale(), 6) + ", "
                            + fixed(clock.seconds(), 2) + " s\n");

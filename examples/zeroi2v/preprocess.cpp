@@ -28,6 +28,7 @@ int run(arguments const& typed, console const& out) {
         throw model_error{error_code::bad_config, "preprocess: frames and image_size are not stated; a video does not hold them: give --preset or --config"};
     auto const config = complete(typed_input.stated, input_use::views);
 
+    progress const shown{out, "preprocess"};
     auto const video = read_video(input, config, *choice.stated->frames, *choice.stated->image_size, typed_input.lenient, threads_option(typed), out);
 
     file_metadata metadata{{metadata_key::version, version_string},

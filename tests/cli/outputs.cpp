@@ -109,6 +109,18 @@ TEST_CASE("a reader that has gone ends the program with 141, a full device with 
     check_success(run({"convert", test_data("formats/half.pth"), "-o", here / "out", "--quiet"}, {.to = conditions::output::closed}));
 }
 
+TEST_CASE("a file that may not grow is an error of the write, not the end by a signal") {
+    scratch const here;
+    auto const small = here.file("small", "old");
+    for (std::size_t const limit : {std::size_t{1}, std::size_t{512}, std::size_t{4096}}) { // inside the header, at its end, in the tensors
+        auto const found = run(convert(test_data("formats/half.pth"), small), {.file_size = limit});
+        check_error(found, 7, "write_failed", {small, "File too large"});
+        CHECK(content_of(small) == "old");
+        CHECK(here.names() == std::vector<std::string>{"small"});
+    }
+    check_success(run(convert(test_data("formats/half.pth"), small), {.file_size = std::size_t{1} << 24U}));
+}
+
 TEST_CASE("paths are bytes") {
     scratch const here;
     for (std::string const& name : {std::string{"with blank"}, std::string{"new\nline"}, std::string{"[a,b]"}, std::string{"{}"}, std::string{"größe"},

@@ -54,7 +54,12 @@ bool has_match(fs::path const& folder, std::string const& beginning) {
         rlimit const limit{how.address_space, how.address_space};
         ::setrlimit(RLIMIT_AS, &limit);
     }
+    if (how.file_size > 0) {
+        rlimit const limit{how.file_size, how.file_size};
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+    }
     ::signal(SIGPIPE, SIG_DFL);
+    ::signal(SIGXFSZ, SIG_DFL);
     if (how.to == conditions::output::closed) ::close(STDOUT_FILENO);
     else if (how.to == conditions::output::full) ::dup2(::open("/dev/full", O_WRONLY), STDOUT_FILENO);
     else ::dup2(out, STDOUT_FILENO);

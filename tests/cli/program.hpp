@@ -35,6 +35,7 @@ struct conditions {
     std::string when_exists{};                        ///< a name's beginning in `watched`
     fs::path watched{};
     std::size_t address_space = 0;                    ///< RLIMIT_AS in bytes; 0: as it is
+    std::size_t file_size = 0;                        ///< RLIMIT_FSIZE in bytes, as `ulimit -f`; 0: as it is
     double limit_s = 60;                              ///< then it is killed, and the test fails
 };
 

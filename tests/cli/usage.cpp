@@ -90,6 +90,56 @@ TEST_CASE("missing, unwanted and repeated values") {
     check_error(run({"merge", "a", "-o", "b", "--preset", "clip-b16-k400-8f", "--config", "c"}), 2, "bad_option", {"--config", "--preset"});
 }
 
+TEST_CASE("names are exact: no beginning of one, no other case, nothing joined") {
+    for (auto const* const word : {"--quie", "--QUIET", "--allow_extra", "--allow-extr", "--qui\net", "---quiet", "--%", "--=x", "--=", "-5", "-%", "-Q"}) {
+        CAPTURE(word);
+        check_error(run({"merge", "a", "-o", "b", word}), 2, "bad_option", {"unknown option"});
+        check_error(run({"merge", word}), 2, "bad_option", {"unknown option"}); // ahead of operands that are missing
+    }
+    check_error(run({"merge", "a", "-qo", "b"}), 2, "bad_option", {"--quiet", "'o'"});
+    check_error(run({"merge", "a", "-qq"}), 2, "bad_option", {"--quiet", "'q'"});
+    check_error(run({"merge", "a", "-o", "b", "--quiet="}), 2, "bad_option", {"--quiet", "no value"});
+    check_error(run({"merge", "a", "-o", "b", "--quiet=false"}), 2, "bad_option", {"--quiet", "false"});
+    for (auto const* const word : {"/quiet", "++", "-", ":", "@a", "quiet=1", ""}) { // operands
+        CAPTURE(word);
+        check_error(run({"inspect", word}), 3, "open_failed");
+        check_error(run({"inspect", "a", word}), 2, "usage", {"one word too many"});
+    }
+}
+
+TEST_CASE("a value is the whole next word, or what stands behind =") {
+    scratch const here;
+    auto const model = test_data("formats/half.pth");
+    check_error(run({"merge", "a", "-o", "b", "--preset="}), 2, "bad_option", {"--preset"});
+    check_error(run({"merge", "a", "-o", "b", "--preset=", "c"}), 2, "usage", {"c: one word too many"});
+    check_error(run({"merge", "a", "-o", "b", "--preset=--quiet"}), 2, "bad_option", {"--preset", "--quiet"});
+    check_error(run({"merge", "a", "-o", "b", "--preset", "--quiet=x"}), 2, "bad_option", {"--preset", "missing"});
+    check_error(run({"merge", "a", "-o", "b", "--preset", "-x"}), 2, "bad_option", {"--preset", "-x"});
+    check_error(run({"logits", "a", "b", "-o", "c", "--threads", "[1]"}), 2, "bad_number", {"[1]"});
+    for (std::string const& name : {std::string{"[a,b]"}, std::string{"{}"}, std::string{"a=b"}, std::string{":c"}, std::string{"a b"}}) {
+        CAPTURE(name);
+        for (std::vector<std::string> const& words : {std::vector<std::string>{"-o", here / name}, {"-o" + here / name}, {"--output", here / name}, {"--output=" + here / name}}) {
+            std::vector<std::string> all{"convert"};
+            all.insert(all.end(), words.begin(), words.end());
+            all.push_back(model);
+            check_success(run(all));
+            CHECK(here.names() == std::vector<std::string>{name});
+            fs::remove(here / name);
+        }
+    }
+    check_success(run({"convert", "--output", "-out", model}, {.folder = here.path()}));
+    CHECK(here.names() == std::vector<std::string>{"-out"});
+    // Operands are one by one what was typed, before and after --.
+    auto const videos = run({"classify", test_data("b16_short/merged.safetensors"), "[a,b]", "", "--json", "--config", test_data("b16_short/config.json"),
+                             "--sampling", "dense", "--interval", "16", "--clips", "1", "--crops", "1", "--resize", "32", "--normalize", "zeroi2v", "--average", "prob",
+                             "--", "{}", "--json", "--"});
+    CHECK(videos.status == 5);
+    auto const document = nlohmann::json::parse(videos.out);
+    std::vector<std::string> named;
+    for (auto const& each : document) named.push_back(each.at("video"));
+    CHECK(named == std::vector<std::string>{"[a,b]", "", "{}", "--json", "--"});
+}
+
 TEST_CASE("numbers are whole strings in a stated range") {
     for (auto const* const text : {"-1", "abc", "4x", "1e9", "", " 4", "4 ", "+5", "0x10", "18446744073709551616", "99999999999999999999", "nan", "NaN", "inf", "1.0", "1,0", "0"}) {
         CAPTURE(text);

@@ -35,6 +35,10 @@ expect "the unit tests left out" "apt install doctest-dev" "the benchmarks left 
     "zeroi2v::io left out" "apt install nlohmann-json3-dev" "zeroi2v::video left out" \
     "apt install pkg-config libavformat-dev libavcodec-dev libswscale-dev libavutil-dev" "the programs left out"
 
+configure -DCMAKE_DISABLE_FIND_PACKAGE_CLI11=ON
+expect_status 0
+expect "the program zeroi2v left out: CLI11 2.1 not found (apt install libcli11-dev)"
+
 # What everything needs is an error that says so.
 configure -DCMAKE_DISABLE_FIND_PACKAGE_xsimd=ON
 expect_status 1

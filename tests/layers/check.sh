@@ -5,6 +5,7 @@
 #   * each dependency stands in one place: xsimd and intrinsics in simd/, Eigen in nn/merge*.hpp and interop/,
 #     nlohmann in io/, FFmpeg in video/ffmpeg.hpp, CUDA and MPI nowhere else than in cuda/ and dist/
 #   * no header of the library includes the umbrella; the umbrella lists every header from core to train, sorted
+#   * a file of tests/ that a comment names is there; in a pattern * stands for any letters
 #   * every header begins with a comment that says what it is, has #pragma once, and at most 400 lines or a comment with
 #     the words "over 400 lines" that says why
 set -u
@@ -42,6 +43,12 @@ FNR == 1 {
     if (is_header && $0 !~ /^\/\/ ?[A-Za-z]/) fail("the first line does not say what the file is")
 }
 { lines = FNR }
+/\/\/.*tests\// {
+    for (rest = $0; match(rest, /tests\/[A-Za-z0-9_\/.*]*[A-Za-z0-9_]/); rest = substr(rest, RSTART + RLENGTH)) {
+        named = substr(rest, RSTART, RLENGTH)
+        if (system("test -n \"$(ls -d " named " 2> /dev/null)\"") != 0) fail(named " does not exist")
+    }
+}
 /^#pragma once/ { once = 1 }
 /\/\/.*over 400 lines/ { reason = 1 }
 /(^|[^A-Za-z0-9_])_mm(256|512)?_[a-z]/ || /__m(128|256|512)/ { if (folder != "simd") fail("intrinsic outside simd/") }

@@ -14,6 +14,8 @@ header() { # header PATH [LINE...]: a well-formed header with these lines
 }
 sound_tree() {
     rm -rf "$work/tree"
+    mkdir -p "$work/tree/tests/unit/core"
+    echo 'int x;' > "$work/tree/tests/unit/core/a.cpp"
     header core/a.hpp
     header tensor/b.hpp '#include <zeroi2v/core/a.hpp>' '#include <vector>'
     header simd/c.hpp '#include <zeroi2v/tensor/b.hpp>' '#include <xsimd/xsimd.hpp>' '#include <immintrin.h>' 'using r = __m256;'
@@ -51,6 +53,9 @@ violation model/m.hpp '#include <zeroi2v/io/e.hpp>' "includes the leaf"
 violation video/ffmpeg.hpp '#include <zeroi2v/io/e.hpp>' "includes the leaf"
 violation model/m.hpp '#include <zeroi2v/zeroi2v.hpp>' "the umbrella is for users only"
 violation io/e.hpp '#include <zeroi2v/core/gone.hpp>' "does not exist"
+violation core/a.hpp '/// Cost  none.    Test  tests/unit/core/gone.cpp' "tests/unit/core/gone.cpp does not exist"
+violation core/a.hpp '/// Test  tests/unit/core/a.cpp, tests/unit/core/gone_*.cpp; more' "tests/unit/core/gone_*.cpp does not exist"
+sound_tree; echo '/// Test  tests/unit/core/a.cpp, tests/unit/core/*.cpp.' >> "$work/tree/include/zeroi2v/core/a.hpp"; expect 0 "no violation"
 violation ops/d.hpp '#include <xsimd/xsimd.hpp>' "outside simd/"
 violation ops/d.hpp '#include <immintrin.h>' "outside simd/"
 violation ops/d.hpp '#include <emmintrin.h>' "outside simd/"
