@@ -1,4 +1,5 @@
 // compare: two files of tensors, tensor by tensor.
+#include "checkpoint_source.hpp"
 #include "commands.hpp"
 #include "options.hpp"
 
@@ -27,7 +28,7 @@ namespace {
 /// A file's tensors by the names they are compared under.
 class tensor_list {
 public:
-    explicit tensor_list(std::filesystem::path const& path) : file_{load_checkpoint(path)} {
+    explicit tensor_list(std::filesystem::path const& path) : file_{open_checkpoint(path)} {
         for (auto const& info : file_.tensors()) raw_.emplace(info.name, &info);
     }
 

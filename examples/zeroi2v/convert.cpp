@@ -1,4 +1,5 @@
 // convert: any file of weights that can be read, as safetensors under ZeroI2V's names, each tensor in its own dtype.
+#include "checkpoint_source.hpp"
 #include "commands.hpp"
 #include "model_source.hpp"
 #include "options.hpp"
@@ -40,8 +41,8 @@ int run(arguments const& typed, console const& out) {
 
     stopwatch const clock;
     progress shown{out, "convert"};
-    checkpoint const opened = load_checkpoint(input);
-    vit_file const file{opened};
+    checkpoint const opened = open_checkpoint(input);
+    vit_file const file = open_vit(opened);
     auto const names = required_names(file);
     file.require_names(names, options);
     auto const stated = file.stated(choice.stated);

@@ -1,4 +1,5 @@
 // init: a model to train from: fresh adapters, temporal embedding and head around an image checkpoint or random weights.
+#include "checkpoint_source.hpp"
 #include "commands.hpp"
 #include "model_source.hpp"
 #include "options.hpp"
@@ -38,8 +39,8 @@ struct image_source {
 
 image_source open_image(std::filesystem::path const& path) {
     image_source source;
-    source.opened.emplace(load_checkpoint(path));
-    source.file.emplace(*source.opened);
+    source.opened.emplace(open_checkpoint(path));
+    source.file.emplace(open_vit(*source.opened));
     auto const& file = *source.file;
     if (file.has_adapters())
         throw model_error{error_code::unexpected_tensors, file.name() + ": adapters found, an image model without any expected"};

@@ -1,4 +1,5 @@
 // inspect: what is in a checkpoint.
+#include "checkpoint_source.hpp"
 #include "commands.hpp"
 #include "model_source.hpp"
 #include "options.hpp"
@@ -57,7 +58,7 @@ totals totals_of(checkpoint const& file, canonical_source const* model) {
 /// What the file is as a model; nothing where its names are those of no model.
 std::optional<vit_file> as_model(checkpoint const& file) {
     try {
-        return std::optional<vit_file>{std::in_place, file};
+        return open_vit(file);
     } catch (model_error const& fault) {
         if (fault.code() != error_code::missing_tensors) throw;
         return std::nullopt;
@@ -147,7 +148,7 @@ std::string as_text(checkpoint const& file, vit_file const* model) {
 
 int run(arguments const& typed, console const& out) {
     tolerance_options const tolerance{typed};
-    checkpoint const file = load_checkpoint(*typed.operand(0));
+    checkpoint const file = open_checkpoint(*typed.operand(0));
     auto const model = as_model(file);
     out.print(typed.has("--json") ? as_json(file, model ? &*model : nullptr) : as_text(file, model ? &*model : nullptr));
     if (typed.has("--self-test")) {

@@ -1,4 +1,5 @@
 // merge: the adapters written into their Linears, with the proof that the answers stay.
+#include "checkpoint_source.hpp"
 #include "commands.hpp"
 #include "model_source.hpp"
 #include "options.hpp"
@@ -30,8 +31,8 @@ int run(arguments const& typed, console const& out) {
 
     stopwatch const clock;
     auto shown = std::make_unique<progress>(out, "merge");
-    auto opened = std::make_unique<checkpoint>(load_checkpoint(input));
-    auto file = std::make_unique<vit_file>(*opened);
+    auto opened = std::make_unique<checkpoint>(open_checkpoint(input));
+    auto file = std::make_unique<vit_file>(open_vit(*opened));
     if (file->metadata().merged)
         throw checkpoint_error{error_code::already_merged, file->name() + ": merged already, a model with adapters expected"};
     if (!file->has_adapters() && file->shapes().has_backbone())

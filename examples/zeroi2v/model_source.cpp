@@ -1,5 +1,7 @@
 #include "model_source.hpp"
 
+#include "checkpoint_source.hpp"
+
 #include <zeroi2v/core/version.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
 #include <zeroi2v/io/config_json.hpp>
@@ -32,8 +34,8 @@ load_options to_load_options(tolerance_options const& tolerance) {
 }
 
 opened_model open_model(std::filesystem::path const& path, model_options const& model, tolerance_options const& tolerance) {
-    auto opened = std::make_unique<checkpoint>(load_checkpoint(path));
-    auto file = std::make_unique<vit_file>(*opened);
+    auto opened = std::make_unique<checkpoint>(open_checkpoint(path));
+    auto file = std::make_unique<vit_file>(open_vit(*opened));
     return open_model(std::move(opened), std::move(file), model, tolerance);
 }
 
