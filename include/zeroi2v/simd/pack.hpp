@@ -222,17 +222,11 @@ struct pack<float, Arch> {
     }
     /// a * b + c
     friend ZEROI2V_ALWAYS_INLINE pack fma(pack a, pack b, pack c) noexcept {
-#if XSIMD_WITH_AVX512BW
-        if constexpr (size == 16) return {detail::fused(a.value, b.value, c.value)};
-#endif
-        return {xsimd::fma(batch{a.value}, batch{b.value}, batch{c.value})};
+        return {detail::fused(a.value, b.value, c.value)};
     }
     /// c - a * b
     friend ZEROI2V_ALWAYS_INLINE pack fnma(pack a, pack b, pack c) noexcept {
-#if XSIMD_WITH_AVX512BW
-        if constexpr (size == 16) return {detail::fused_negative(a.value, b.value, c.value)};
-#endif
-        return {xsimd::fnma(batch{a.value}, batch{b.value}, batch{c.value})};
+        return {detail::fused_negative(a.value, b.value, c.value)};
     }
     /// The first `count` lanes of a, the other lanes of b.
     friend ZEROI2V_ALWAYS_INLINE pack first_or(pack a, std::size_t count, pack b) noexcept {
