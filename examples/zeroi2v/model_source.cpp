@@ -5,6 +5,7 @@
 #include <zeroi2v/core/version.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
 #include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/load_engine.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
 #include <zeroi2v/model/vit_workspace.hpp>
 #include <zeroi2v/simd/isa.hpp>
@@ -17,9 +18,10 @@ namespace {
 
 using any_engine = std::variant<vit_engine<with_adapters>, vit_engine<no_adapters>>;
 
-template <class Adapters>
-any_engine engine_of(vit_weights<Adapters>&& weights, run_options const& run) {
-    return vit_engine<Adapters>{std::move(weights), {.dtype = run.type, .threads = run.threads, .kernels = run.kernels}};
+any_engine engine_of(opened_model const& model, run_options const& run) {
+    engine_options const options{.dtype = run.type, .threads = run.threads, .kernels = run.kernels};
+    if (model.file->has_adapters()) return load_engine<with_adapters>(*model.file, model.config, options, model.tolerance);
+    return load_engine<no_adapters>(*model.file, model.config, options, model.tolerance);
 }
 
 view<float const, 4> clip_at(view<float const, 5> clips, std::size_t v) {
@@ -69,13 +71,13 @@ struct running_model::engine {
     any_engine packed;
     vit_workspace workspace;
 
-    engine(any_vit weights, run_options const& run)
-        : packed{std::visit([&](auto&& each) { return engine_of(std::move(each), run); }, std::move(weights))},
+    engine(opened_model const& model, run_options const& run)
+        : packed{engine_of(model, run)},
           workspace{std::visit([](auto const& each) { return each.make_workspace(); }, packed)} {}
 };
 
 running_model::running_model(opened_model const& model, run_options const& run, console const& out)
-    : config_{model.config}, engine_{std::make_unique<engine>(model.load(), run)}, run_{run} {
+    : config_{model.config}, engine_{std::make_unique<engine>(model, run)}, run_{run} {
     if (engine_->workspace.threads() < run.threads)
         out.notice("--threads: " + std::to_string(run.threads) + " wanted, the system gave " + std::to_string(engine_->workspace.threads()));
 }

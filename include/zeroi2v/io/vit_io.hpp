@@ -128,19 +128,33 @@ public:
     ///         require_sound_weight; unexpected_tensors where there are some and none were asked for.
     template <class Adapters>
     [[nodiscard]] vit_weights<Adapters> load(vit_config const& config, load_options options = {}) const {
+        require_model<Adapters>(config, options);
+        vit_weights<Adapters> weights{config, layout()};
+        for_each_tensor(weights, [&](std::string const& tensor, stored_tensor& into, shape const&, parameter_role) {
+            into = read_weight(tensor, options);
+        });
+        return weights;
+    }
+
+    /// Nothing but the checks of `load` that need no weight's values.
+    template <class Adapters>
+    void require_model(vit_config const& config, load_options options = {}) const {
         if constexpr (Adapters::present) {
             if (!has_adapters()) throw checkpoint_error{error_code::no_adapters, name() + ": no adapters found, a model with adapters expected"};
         } else if (has_adapters()) {
             throw model_error{error_code::unexpected_tensors, name() + ": adapters found, a model without expected: merge it first"};
         }
         require_names(expected_names(), options);
-        vit_weights<Adapters> weights{config, layout()};
-        for_each_tensor(weights, [&](std::string const& tensor, stored_tensor const&, shape const& expected, parameter_role) { require_fit(tensor, expected); });
-        for_each_tensor(weights, [&](std::string const& tensor, stored_tensor& into, shape const&, parameter_role) {
-            into = source_.read(tensor);
-            require_sound_weight(name(), tensor, into, options);
-        });
-        return weights;
+        vit_weights<Adapters> const like{config, layout()};
+        for_each_tensor(like, [&](std::string const& tensor, stored_tensor const&, shape const& expected, parameter_role) { require_fit(tensor, expected); });
+    }
+
+    /// One weight by its official name, in the dtype of the file.
+    /// Errors  as require_sound_weight.
+    [[nodiscard]] stored_tensor read_weight(std::string const& tensor, load_options options = {}) const {
+        stored_tensor read = source_.read(tensor);
+        require_sound_weight(name(), tensor, read, options);
+        return read;
     }
 
     /// The names that a model of these adapters and layers has, in the visitor's order.

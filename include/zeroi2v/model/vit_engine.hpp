@@ -21,6 +21,7 @@
 #include <zeroi2v/tensor/tensor_view.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -52,11 +53,19 @@ class vit_engine {
 public:
     /// Packs copies of the weights.
     explicit vit_engine(vit_weights<Adapters> const& weights, engine_options options = {})
-        : vit_engine{weights, options, [](stored_tensor const&) {}} {}
+        : vit_engine{weights, options, [](stored_tensor const&) {}, [](std::size_t) {}} {}
 
     /// Packs the weights and frees each matrix as soon as it is packed.
     explicit vit_engine(vit_weights<Adapters>&& weights, engine_options options = {})
-        : vit_engine{weights, options, [](stored_tensor& tensor) { tensor = stored_tensor{}; }} {}
+        : vit_engine{weights, options, [](stored_tensor& tensor) { tensor = stored_tensor{}; }, [](std::size_t) {}} {}
+
+    /// Packs weights as they come: read(name, tensor) is called once for each tensor of for_each_tensor's list, block by
+    /// block, and must fill it; each matrix is freed as soon as it is packed.
+    /// Cost  memory: the packed weights, and one block as it is read.
+    template <class Read>
+        requires std::invocable<Read&, std::string const&, stored_tensor&>
+    vit_engine(vit_config config, adapter_layout const& layout, Read&& read, engine_options options = {})
+        : vit_engine{vit_weights<Adapters>{std::move(config), layout}, read, options} {}
 
     [[nodiscard]] vit_config const& config() const noexcept { return config_; }
     [[nodiscard]] kernel_table const& kernels() const noexcept { return *kernels_; }
@@ -129,8 +138,23 @@ public:
 private:
     static constexpr std::size_t rows_per_block = 240; // one row block of the matmul kernels (ops/kernels/tuning.hpp): its panels pass once
 
-    template <vit_weights_type Weights, class Release>
-    vit_engine(Weights& weights, engine_options const& options, Release release)
+    template <class Read>
+    vit_engine(vit_weights<Adapters> weights, Read& read, engine_options const& options)
+        : vit_engine{weights, options, [](stored_tensor& tensor) { tensor = stored_tensor{}; },
+                     [&](std::size_t part) {
+                         auto const fill = [&read](std::string const& name, stored_tensor& tensor, shape const&, parameter_role) { read(name, tensor); };
+                         if (part < weights.blocks.size()) {
+                             for_each_tensor_of_block(weights, part, fill);
+                             return;
+                         }
+                         auto blocks = std::exchange(weights.blocks, {}); // what stands around the blocks
+                         for_each_tensor(weights, fill);
+                         weights.blocks = std::move(blocks);
+                     }} {}
+
+    /// fill(i) is called before block i is read, fill(number of blocks) before all that stands around them.
+    template <vit_weights_type Weights, class Release, class Fill>
+    vit_engine(Weights& weights, engine_options const& options, Release release, Fill fill)
         : config_{weights.config}, kernels_{options.kernels != nullptr ? options.kernels : &default_kernels<>()}, dtype_{options.dtype},
           threads_{std::max<std::size_t>(options.threads, 1)} {
         if (kernels_->matmul(dtype_) == nullptr)
@@ -138,6 +162,7 @@ private:
         if constexpr (Adapters::present)
             if (!config_.adapter_scale())
                 throw model_error{error_code::bad_config, "adapter_scale: not stated, needed while adapters are present"};
+        fill(weights.blocks.size());
         patch_ = packed_matrix{*kernels_, zeroi2v::dtype::f32, weights.conv1};
         head_ = packed_matrix{*kernels_, zeroi2v::dtype::f32, weights.fc_cls.weight, &weights.fc_cls.bias};
         class_embedding_ = widened(weights.class_embedding);
@@ -147,8 +172,10 @@ private:
         ln_post_ = detail::packed_layer_norm{weights.ln_post};
         packing_options const packing{kernels_, dtype_, config_.adapter_scale()};
         blocks_.reserve(weights.blocks.size());
-        for (std::size_t i = 0; i < weights.blocks.size(); ++i)
+        for (std::size_t i = 0; i < weights.blocks.size(); ++i) {
+            fill(i);
             blocks_.emplace_back(weights.blocks[i], i + 1 == weights.blocks.size(), packing, release);
+        }
         sources_ = row_bases(config_.map(), config_.frames());
     }
 

@@ -72,10 +72,16 @@ template <class Adapters> inline constexpr bool is_vit_weights<vit_weights<Adapt
 template <class T>
 concept vit_weights_type = detail::is_vit_weights<std::remove_cv_t<T>>;
 
+/// The part of for_each_tensor's list that block i is.
+template <vit_weights_type Weights, class Visit>
+void for_each_tensor_of_block(Weights& weights, std::size_t i, Visit&& visit) {
+    for_each_tensor(weights.blocks[i], "backbone.transformer.resblocks." + std::to_string(i) + ".", weights.config.width(),
+                    weights.config.mlp_width(), weights.layout.rank, visit);
+}
+
 /// The one list of a model's tensors: visit(name, tensor, expected shape, role) for each, in a fixed order.
 ///
-/// Loading, saving, merging, counting, comparing, drawing and (later) training all walk this list; nothing else
-/// enumerates the weights.
+/// Loading, saving, counting, comparing, drawing and training all walk this list; nothing else enumerates the weights.
 template <vit_weights_type Weights, class Visit>
 void for_each_tensor(Weights& weights, Visit&& visit) {
     using role = parameter_role;
@@ -87,9 +93,7 @@ void for_each_tensor(Weights& weights, Visit&& visit) {
     visit(backbone + "conv1.weight", weights.conv1, shape{c.width(), 3, c.patch_size(), c.patch_size()}, role::weight);
     visit(backbone + "ln_pre.weight", weights.ln_pre.weight, shape{c.width()}, role::norm_weight);
     visit(backbone + "ln_pre.bias", weights.ln_pre.bias, shape{c.width()}, role::norm_bias);
-    for (std::size_t i = 0; i < weights.blocks.size(); ++i)
-        for_each_tensor(weights.blocks[i], backbone + "transformer.resblocks." + std::to_string(i) + ".", c.width(), c.mlp_width(),
-                        weights.layout.rank, visit);
+    for (std::size_t i = 0; i < weights.blocks.size(); ++i) for_each_tensor_of_block(weights, i, visit);
     visit(backbone + "ln_post.weight", weights.ln_post.weight, shape{c.width()}, role::norm_weight);
     visit(backbone + "ln_post.bias", weights.ln_post.bias, shape{c.width()}, role::norm_bias);
     visit(std::string{"cls_head.fc_cls.weight"}, weights.fc_cls.weight, shape{c.classes(), c.width()}, role::head_weight);
