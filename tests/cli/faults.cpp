@@ -240,13 +240,14 @@ TEST_CASE("C: merges that must not be") {
     CHECK(!fs::exists(here / "out"));
 }
 
-TEST_CASE("a thousand random damages end well or with one typed line, and leave nothing behind") {
+// tests/damage.sh has thousands.
+TEST_CASE("two hundred random damages end well or with one typed line, and leave nothing behind") {
     scratch const here;
     std::mt19937 random{20240607};
     auto const pick = [&](std::size_t limit) { return std::uniform_int_distribution<std::size_t>{0, limit - 1}(random); };
     std::string const sources[] = {content_of(test_data("formats/expected_f16.safetensors")), content_of(test_data("formats/half.pth"))};
     int failed = 0;
-    for (int i = 0; i < 1000; ++i) {
+    for (int i = 0; i < 200; ++i) {
         std::string bytes = sources[i % 2];
         switch (pick(4)) {
         case 0: // bits, mostly where the structure is
@@ -260,7 +261,11 @@ TEST_CASE("a thousand random damages end well or with one typed line, and leave 
         default: bytes.insert(pick(bytes.size()), std::string(1 + pick(64), static_cast<char>(pick(256)))); break;
         }
         auto const path = here.file("damaged", bytes);
-        auto const found = run({"convert", path, "-o", here / "out"}, {.limit_s = 10});
+        auto found = run({"convert", path, "-o", here / "out"}, {.limit_s = 10});
+        if (found.seconds >= 2) { // the machine may have been busy elsewhere; a hang comes back
+            fs::remove(here / (found.status == 0 ? "out" : "none"));
+            found = run({"convert", path, "-o", here / "out"}, {.limit_s = 10});
+        }
         CAPTURE(i);
         CAPTURE(found.err);
         bool const fine = found.status == 0 && found.err.empty();
@@ -271,5 +276,5 @@ TEST_CASE("a thousand random damages end well or with one typed line, and leave 
         fs::remove(here / (fine ? "out" : "none"));
         CHECK(here.names() == std::vector<std::string>{"damaged"});
     }
-    CHECK(failed > 300); // the damages do damage
+    CHECK(failed > 60); // the damages do damage
 }
