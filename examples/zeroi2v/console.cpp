@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <unistd.h>
 
 namespace zeroi2v::program {
@@ -77,6 +78,8 @@ void prepare_process() {
         ::sigaction(signal, nullptr, &before);
         if (before.sa_handler != SIG_IGN || signal != SIGHUP) ::sigaction(signal, &end, nullptr); // nohup
     }
+    // glibc would raise the threshold with each matrix that is freed, and keep the holes between those that stay.
+    ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
 }
 
 void console::print(std::string_view text) const {
