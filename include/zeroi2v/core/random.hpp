@@ -38,6 +38,9 @@ public:
         return block(index >> 2, 0)[index & 3];
     }
 
+    /// bits(4 * index) .. bits(4 * index + 3), for loops that need many.
+    [[nodiscard]] constexpr std::array<std::uint32_t, 4> four(std::uint64_t index) const noexcept { return block(index, 0); }
+
     /// Uniform in [0, 1), a multiple of 2^-24.
     [[nodiscard]] constexpr float uniform(std::uint64_t index) const noexcept {
         return static_cast<float>(bits(index) >> 8) * 0x1p-24F;

@@ -107,6 +107,35 @@ struct attention_args {
     float* scratch; ///< aligned to 64 bytes, kernel_table::attention_scratch floats
 };
 
+/// The gradient of layer_norm's input: with g = dy * weight, n = (x - mean) / s and s = sqrt(variance + eps),
+///   dx = residual + (g - mean(g) - n mean(g n)) / s
+///
+/// residual may be null; it, or dy, may be dx itself.
+struct layer_norm_backward_args {
+    float const* x;
+    std::size_t ldx;
+    float const* weight;
+    float const* dy;
+    std::size_t lddy;
+    float const* residual;
+    std::size_t ld_residual;
+    float* dx;
+    std::size_t lddx;
+    std::size_t rows, width;
+    float eps;
+};
+
+/// The gradient of softmax's input, given its result p: dx = p (dp - sum(p dp)) over each row; dx may be dp.
+struct softmax_backward_args {
+    float const* p;
+    std::size_t ldp;
+    float const* dp;
+    std::size_t lddp;
+    float* dx;
+    std::size_t lddx;
+    std::size_t rows, width;
+};
+
 /// The kernels of one instruction set. Every function may run on any number of threads at once, on disjoint results.
 ///
 /// Numerics  One element of a result comes from the same operations in the same order wherever its row stands in the call,
@@ -122,6 +151,10 @@ struct kernel_table {
     void (*exp)(float const* x, float* y, std::size_t count) noexcept;        ///< y may be x
     void (*attention)(attention_args const&) noexcept;
     std::size_t (*attention_scratch)(std::size_t keys, std::size_t dim) noexcept; ///< floats
+    void (*layer_norm_backward)(layer_norm_backward_args const&) noexcept;
+    void (*softmax_backward)(softmax_backward_args const&) noexcept;
+    /// dx = dy (s + 1.702 x s (1 - s)), s = 1 / (1 + exp(-1.702 x)); dx may be dy.
+    void (*quick_gelu_backward)(float const* x, float const* dy, float* dx, std::size_t count) noexcept;
     std::size_t (*fma_loop)(std::size_t iterations) noexcept; ///< nothing but FMAs on registers; returns the flops done
 
     /// The matmul kernel for weights of a type: f32, bf16 or i8.

@@ -3,6 +3,7 @@
 
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/kernels/attention.hpp>
+#include <zeroi2v/ops/kernels/backward.hpp>
 #include <zeroi2v/ops/kernels/elementwise.hpp>
 #include <zeroi2v/ops/kernels/matmul.hpp>
 #include <zeroi2v/ops/kernels/rows.hpp>
@@ -52,6 +53,9 @@ template <class Arch>
             .exp = &exp_array<Arch>,
             .attention = &attention<Arch>,
             .attention_scratch = &attention_scratch<Arch>,
+            .layer_norm_backward = &layer_norm_backward<Arch>,
+            .softmax_backward = &softmax_backward<Arch>,
+            .quick_gelu_backward = &quick_gelu_backward<Arch>,
             .fma_loop = &fma_loop<Arch>};
 }
 

@@ -17,6 +17,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace zeroi2v {
@@ -26,6 +27,7 @@ struct packing {
     std::size_t first_row = 0;
     std::size_t rows = std::numeric_limits<std::size_t>::max(); ///< at most; the matrix may end before
     double scale = 1; ///< of weights and bias; the product is rounded once
+    bool transposed = false; ///< the matrix on its side: rows are inputs, columns outputs; for f32 and bf16, without a bias
 };
 
 /// Weights (N,K) and bias (N), packed for the kernels of one instruction set and one type of weights.
@@ -48,7 +50,8 @@ public:
         ZEROI2V_REQUIRE(bias.empty() || bias.size() == weight.rows, "zeroi2v::packed_matrix: bias must have one value per row");
         pack([&](std::size_t row, std::span<float> out) {
             for (std::size_t k = 0; k < out.size(); ++k) out[k] = scaled(weight.row(row)[k], options.scale);
-        }, options.first_row);
+        }, options);
+        ZEROI2V_REQUIRE(bias.empty() || !options.transposed, "zeroi2v::packed_matrix: a transposed matrix has no bias");
         if (!bias.empty())
             pack_bias([&](std::size_t row) { return scaled(bias[row], options.scale); }, options.first_row);
     }
@@ -64,7 +67,8 @@ public:
             weight.widen(row * columns, out);
             if (options.scale != 1)
                 for (float& value : out) value = scaled(value, options.scale);
-        }, options.first_row);
+        }, options);
+        ZEROI2V_REQUIRE(bias == nullptr || !options.transposed, "zeroi2v::packed_matrix: a transposed matrix has no bias");
         if (bias != nullptr)
             pack_bias([&](std::size_t row) { return static_cast<float>(bias->value(row) * options.scale); }, options.first_row);
     }
@@ -97,6 +101,10 @@ private:
         ZEROI2V_REQUIRE(options.first_row <= rows, "zeroi2v::packed_matrix: the first row must be in the matrix");
         std::size_t const left = rows - options.first_row;
         outputs_ = options.rows < left ? options.rows : left;
+        if (options.transposed) {
+            ZEROI2V_REQUIRE(type != dtype::i8, "zeroi2v::packed_matrix: int8 has one scale per row and cannot be transposed");
+            std::swap(outputs_, inputs_);
+        }
         if (inputs_ > kernel().max_k)
             throw model_error{error_code::bad_config, "matmul in " + std::string{dtype_name(type)} + ": " + std::to_string(inputs_)
                                                           + " inputs, at most " + std::to_string(kernel().max_k)
@@ -123,7 +131,12 @@ private:
     }
 
     template <class ReadRow>
-    void pack(ReadRow read_row, std::size_t first_row) {
+    void pack(ReadRow read_row, packing const& options) {
+        if (options.transposed) {
+            pack_transposed(read_row, options.first_row);
+            return;
+        }
+        std::size_t const first_row = options.first_row;
         std::vector<float> row(inputs_);
         for (std::size_t n = 0; n < outputs_; ++n) {
             read_row(first_row + n, std::span<float>{row});
@@ -132,6 +145,26 @@ private:
             case dtype::i8: place_int8(n, row); break;
             default: place<float>(n, row, [](float value) { return value; });
             }
+        }
+    }
+
+    /// A row of the matrix is one k of every channel.
+    template <class ReadRow>
+    void pack_transposed(ReadRow read_row, std::size_t first_row) {
+        matmul_kernel const& layout = kernel();
+        std::size_t const width = layout.panel_width, group = layout.group, panel_bytes = layout.panel_bytes(inputs_);
+        std::vector<float> row(outputs_);
+        auto const spread = [&]<class Element>(Element, std::size_t k, auto convert) {
+            for (std::size_t n = 0; n < outputs_; n += width) {
+                auto* const out = reinterpret_cast<Element*>(panels_.data() + n / width * panel_bytes) + k / group * width * group + k % group;
+                std::size_t const here = outputs_ - n < width ? outputs_ - n : width;
+                for (std::size_t i = 0; i < here; ++i) out[i * group] = convert(row[n + i]);
+            }
+        };
+        for (std::size_t k = 0; k < inputs_; ++k) {
+            read_row(first_row + k, std::span<float>{row});
+            if (type_ == dtype::bf16) spread(std::uint16_t{}, k, [](float value) { return bf16{value}.bits; });
+            else spread(float{}, k, [](float value) { return value; });
         }
     }
 

@@ -98,41 +98,49 @@ ZEROI2V_ALWAYS_INLINE float scale_to_one(float const* x, std::size_t width, floa
     return scale;
 }
 
-/// y = (x - mean) / sqrt(variance + eps) * weight + bias.
-///
+/// What makes a row's elements normal: n = ((x - mean) * scale - offset) * inverse.
+struct row_normal {
+    float mean, scale, offset, inverse;
+};
+
 /// The mean is corrected by the sum of the differences from it, so a row of large, nearly equal values loses nothing.
 /// Where the squares leave float's range, the differences are scaled by a power of two first.
 template <class Arch>
+[[nodiscard]] ZEROI2V_ALWAYS_INLINE row_normal normal_of_row(float const* x, std::size_t width, float eps) noexcept {
+    auto const count = static_cast<float>(width);
+    auto sum = row_sum<Arch>::zero();
+    for_each_vector<Arch>(width, [&](std::size_t which, std::size_t i, std::size_t lanes) {
+        sum.part[which] = sum.part[which] + read<Arch>(x + i, lanes);
+    });
+    float const mean = sum.total() / count;
+    float scale = 1.0F;
+    float first;
+    float second;
+    moments<Arch>(x, width, mean, scale, first, second);
+    if (!(second <= 1e37F && second >= 1e-30F)) {
+        scale = scale_to_one<Arch>(x, width, mean);
+        moments<Arch>(x, width, mean, scale, first, second);
+    }
+    float const offset = first / count; // what the mean is off, scaled
+    double const squares = static_cast<double>(second) - static_cast<double>(first) * static_cast<double>(offset);
+    double const wide = static_cast<double>(scale);
+    double const scaled_variance = squares < 0 ? 0 : squares / static_cast<double>(width);
+    double const deviation = __builtin_sqrt(scaled_variance / (wide * wide) + static_cast<double>(eps)) * wide;
+    return {mean, scale, offset, deviation == 0 ? 0.0F : static_cast<float>(1 / deviation)};
+}
+
+/// y = (x - mean) / sqrt(variance + eps) * weight + bias.
+template <class Arch>
 void layer_norm(layer_norm_args const& args) noexcept {
     using floats = pack<float, Arch>;
-    auto const count = static_cast<float>(args.width);
     for (std::size_t row = 0; row < args.rows; ++row) {
         float const* const x = args.x + row * args.ldx;
         float* const y = args.y + row * args.ldy;
-        auto sum = row_sum<Arch>::zero();
-        for_each_vector<Arch>(args.width, [&](std::size_t which, std::size_t i, std::size_t lanes) {
-            sum.part[which] = sum.part[which] + read<Arch>(x + i, lanes);
-        });
-        float const mean = sum.total() / count;
-        float scale = 1.0F;
-        float first;
-        float second;
-        moments<Arch>(x, args.width, mean, scale, first, second);
-        if (!(second <= 1e37F && second >= 1e-30F)) {
-            scale = scale_to_one<Arch>(x, args.width, mean);
-            moments<Arch>(x, args.width, mean, scale, first, second);
-        }
-        float const offset = first / count; // what the mean is off, scaled
-        double const squares = static_cast<double>(second) - static_cast<double>(first) * static_cast<double>(offset);
-        double const wide = static_cast<double>(scale);
-        double const scaled_variance = squares < 0 ? 0 : squares / static_cast<double>(args.width);
-        double const deviation = __builtin_sqrt(scaled_variance / (wide * wide) + static_cast<double>(args.eps)) * wide;
-        float const inverse = deviation == 0 ? 0.0F : static_cast<float>(1 / deviation);
-
-        floats const center = floats::broadcast(mean);
-        floats const factor = floats::broadcast(scale);
-        floats const shift = floats::broadcast(-offset);
-        floats const normal = floats::broadcast(inverse);
+        row_normal const of = normal_of_row<Arch>(x, args.width, args.eps);
+        floats const center = floats::broadcast(of.mean);
+        floats const factor = floats::broadcast(of.scale);
+        floats const shift = floats::broadcast(-of.offset);
+        floats const normal = floats::broadcast(of.inverse);
         for_each_vector<Arch>(args.width, [&](std::size_t, std::size_t i, std::size_t lanes) {
             floats const d = fma(read<Arch>(x + i, lanes) - center, factor, shift);
             write<Arch>(fma(d * normal, read<Arch>(args.weight + i, lanes), read<Arch>(args.bias + i, lanes)), y + i, lanes);

@@ -1,0 +1,146 @@
+// block_activations: what the forward pass of one block leaves for its backward pass, and the scratch both share.
+#pragma once
+
+#include <zeroi2v/core/checked.hpp>
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/ops/attention.hpp>
+#include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/train/attention_backward.hpp>
+#include <zeroi2v/train/linear_backward.hpp>
+#include <zeroi2v/train/training_block.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
+
+namespace zeroi2v {
+
+/// Hands out aligned pieces of one allocation; without a base it only counts, so that a plan and its memory cannot differ.
+class arena {
+public:
+    explicit arena(std::byte* base = nullptr) noexcept : base_{base} {}
+
+    [[nodiscard]] float* floats(std::size_t count) { return reinterpret_cast<float*>(bytes(count, sizeof(float))); }
+    [[nodiscard]] double* doubles(std::size_t count) { return reinterpret_cast<double*>(bytes(count, sizeof(double))); }
+    [[nodiscard]] std::size_t used() const noexcept { return used_; }
+
+private:
+    [[nodiscard]] std::byte* bytes(std::size_t count, std::size_t each) {
+        auto const wanted = checked_mul(count, each);
+        auto const padded = wanted ? checked_add<std::size_t>(*wanted, 63) : std::nullopt;
+        auto const total = padded ? checked_add(used_, *padded / 64 * 64) : std::nullopt;
+        if (!total) throw model_error{error_code::bad_config, "training: the number of bytes of activations overflows"};
+        std::byte* const here = base_ == nullptr ? nullptr : base_ + used_;
+        used_ = *total;
+        return here;
+    }
+
+    std::byte* base_;
+    std::size_t used_{};
+};
+
+/// The rows of one clip as one block sees them.
+struct clip_rows {
+    std::size_t frames{};  ///< T
+    std::size_t tokens{};  ///< N
+    std::size_t heads{};   ///< H
+    std::size_t head_dim{};
+
+    [[nodiscard]] std::size_t all() const noexcept { return frames * tokens; }
+    /// Rows behind the attention of `block`: all, or one per frame.
+    [[nodiscard]] std::size_t behind(training_block const& block) const noexcept { return block.class_only ? frames : all(); }
+    [[nodiscard]] attention_shape attention(training_block const& block) const noexcept {
+        return {frames, block.class_only ? 1 : tokens, tokens, heads, head_dim};
+    }
+};
+
+/// Kept from forward to backward. M rows in, Q rows behind attention (of the last block the class tokens only).
+struct block_activations {
+    float* x{};                       // (M,C) what enters
+    std::array<float*, 3> hidden_in{}; // (M,R) of T_Adapter_in, or of _q (Q,R), _k, _v (M,R)
+    float* qkv{};                     // (M,3C)
+    float* attended{};                // (Q,C)
+    float* projected{};               // (Q,C) of out_proj, where S_Adapter follows
+    float* hidden_out{};              // (Q,R) of S_Adapter
+    float* behind{};                  // (Q,C) the residual stream after attention
+    float* hidden_mlp{};              // (Q,R) of MLP_Adapter
+    float* wide{};                    // (Q,F) before quick_gelu
+    float* mlp{};                     // (Q,C) of c_proj, where MLP_Adapter_out follows
+    float* hidden_mlp_out{};          // (Q,R)
+
+    /// Everything but x.
+    void carve(arena& from, training_block const& block, clip_rows const& rows) {
+        std::size_t const m = rows.all(), q = rows.behind(block), width = block.width(), rank = block.rank();
+        if (block.T_Adapter_in) hidden_in[0] = from.floats(m * rank);
+        for (std::size_t j = 0; j < block.in_proj.size(); ++j)
+            if (block.in_proj[j].adapter) hidden_in[j] = from.floats((block.in_proj[j].queries_only ? q : m) * rank);
+        qkv = from.floats(m * 3 * width);
+        attended = from.floats(q * width);
+        if (block.S_Adapter) {
+            projected = from.floats(q * width);
+            hidden_out = from.floats(q * rank);
+        }
+        behind = from.floats(q * width);
+        if (block.MLP_Adapter) hidden_mlp = from.floats(q * rank);
+        wide = from.floats(q * block.mlp_width());
+        if (block.MLP_Adapter_out) {
+            mlp = from.floats(q * width);
+            hidden_mlp_out = from.floats(q * rank);
+        }
+    }
+};
+
+/// Scratch of one clip's passes through all blocks.
+struct block_scratchpad {
+    float *a{}, *b{}, *c{};     // (M,C) each
+    float *wide{}, *wide_2{};   // (M, max(3C,F)) each; the second only where image weights train
+    float* rank{};              // (M,R)
+    std::span<float> attention; // forward or backward
+    float* weights{};           // of weight_gradient
+    std::span<double> norms;    // (2M)
+
+    void carve(arena& from, std::span<training_block const> blocks, clip_rows const& rows, kernel_table const& kernels, int concurrency,
+               std::size_t other_weight_floats) {
+        std::size_t width = 0, widest = 0, rank_floats = 0, weight_floats = other_weight_floats, attention_floats = 0;
+        bool gelu_again = false;
+        std::size_t const m = rows.all();
+        for (auto const& block : blocks) {
+            width = block.width();
+            widest = std::max({widest, 3 * block.width(), block.mlp_width()});
+            rank_floats = std::max(rank_floats, m * block.rank());
+            gelu_again = gelu_again || block.c_proj.trains();
+            auto const shape = rows.attention(block);
+            attention_floats = std::max({attention_floats, attention_scratch_floats(kernels, shape, concurrency),
+                                         block.anything() ? attention_backward_scratch_floats(kernels, shape, concurrency) : 0});
+            auto const weight = [&](training_linear const& linear) {
+                if (linear.trains()) weight_floats = std::max(weight_floats, weight_gradient_scratch(kernels, m, linear.out(), linear.in()));
+            };
+            for (auto const* adapter : {&block.T_Adapter_in, &block.S_Adapter, &block.MLP_Adapter, &block.MLP_Adapter_out})
+                if (*adapter) {
+                    weight((*adapter)->down);
+                    weight((*adapter)->up);
+                }
+            for (auto const& part : block.in_proj) {
+                weight(part.linear);
+                if (!part.adapter) continue;
+                weight(part.adapter->down);
+                weight(part.adapter->up);
+            }
+            weight(block.out_proj);
+            weight(block.c_fc);
+            weight(block.c_proj);
+        }
+        a = from.floats(m * width);
+        b = from.floats(m * width);
+        c = from.floats(m * width);
+        wide = from.floats(m * widest);
+        if (gelu_again) wide_2 = from.floats(m * widest);
+        rank = from.floats(rank_floats);
+        attention = {from.floats(attention_floats), attention_floats};
+        weights = from.floats(weight_floats);
+        norms = {from.doubles(2 * m), 2 * m};
+    }
+};
+
+} // namespace zeroi2v

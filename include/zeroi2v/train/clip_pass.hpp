@@ -1,0 +1,217 @@
+// clip_pass: one clip through a whole model, forward to its logits and loss, and back to a flat gradient.
+#pragma once
+
+#include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/ops/matmul.hpp>
+#include <zeroi2v/ops/matrix_view.hpp>
+#include <zeroi2v/ops/patch_embed.hpp>
+#include <zeroi2v/parallel/executor.hpp>
+#include <zeroi2v/tensor/aligned_buffer.hpp>
+#include <zeroi2v/tensor/tensor_view.hpp>
+#include <zeroi2v/train/activations.hpp>
+#include <zeroi2v/train/block_backward.hpp>
+#include <zeroi2v/train/block_forward.hpp>
+#include <zeroi2v/train/dropout.hpp>
+#include <zeroi2v/train/linear_backward.hpp>
+#include <zeroi2v/train/loss.hpp>
+#include <zeroi2v/train/training_model.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace zeroi2v {
+
+/// How a clip is taken in training.
+struct clip_options {
+    double adapter_dropout{}, head_dropout{}, label_smoothing{};
+    std::span<std::size_t const> label_groups{};
+    std::uint64_t seed{}, step{}, sample{}; ///< what the dropped values depend on
+    double weight = 1;                      ///< of the loss in the gradient
+};
+
+/// The activations of one clip, and the passes that fill and read them. Used by one caller at a time.
+///
+/// Activations are kept for all blocks, or (`recompute`) only what enters each block, which is then run forward again
+/// before it is run backward: the same bits, a third more work, a fraction of the memory.
+/// Numerics  the same bits for every executor.
+class clip_pass {
+public:
+    clip_pass(training_model const& model, executor& workers, bool recompute)
+        : model_{&model}, workers_{&workers}, recompute_{recompute}, memory_{bytes(model, workers.concurrency(), recompute)} {
+        arena from{memory_.data()};
+        carve(from, model, workers.concurrency(), recompute);
+    }
+
+    /// Bytes of activations that a clip takes.
+    [[nodiscard]] static std::size_t bytes(training_model const& model, int concurrency, bool recompute) {
+        clip_pass plan;
+        arena from;
+        plan.carve(from, model, concurrency, recompute);
+        return from.used();
+    }
+
+    /// logits (K) of a clip (T,3,S,S), nothing dropped.
+    void logits(view<float const, 4> clip, std::span<float> out) {
+        forward(clip, {});
+        std::copy_n(logits_, out.size(), out.data());
+    }
+
+    /// The clip's loss, and its gradient times options.weight: every element of `gradient` is written.
+    [[nodiscard]] double loss_and_gradient(view<float const, 4> clip, std::span<std::int64_t const> labels, clip_options const& options, float* gradient) {
+        forward(clip, options);
+        std::size_t const classes = model_->config().classes();
+        double const loss = cross_entropy({logits_, classes}, labels, options.label_groups, options.label_smoothing, options.weight, {dlogits_, classes});
+        backward(options, gradient);
+        return loss;
+    }
+
+private:
+    clip_pass() = default;
+
+    void carve(arena& from, training_model const& model, int concurrency, bool recompute) {
+        auto const rows = model.rows();
+        auto const& config = model.config();
+        std::size_t const m = rows.all(), width = config.width();
+        patches_ = from.floats(m * config.patch_values());
+        embedded_ = from.floats(m * width);
+        kept_.assign(model.blocks.size(), {});
+        std::size_t first = 0; // of those with a backward pass
+        while (first < kept_.size() && !model.blocks[first].anything()) ++first;
+        float* const spare[2]{first > 0 ? from.floats(m * width) : nullptr, first > 1 ? from.floats(m * width) : nullptr};
+        for (std::size_t i = 0; i < kept_.size(); ++i) kept_[i].x = i < first ? spare[i % 2] : from.floats(m * width);
+        // One set for all blocks that are not run backward, or run forward twice. The last block's is smaller.
+        block_activations shared;
+        if (recompute || first > 0) {
+            std::size_t const largest = kept_.size() > 1 ? 0 : kept_.size() - 1;
+            shared.carve(from, model.blocks[largest], rows);
+        }
+        for (std::size_t i = 0; i < kept_.size(); ++i) {
+            float* const x = kept_[i].x;
+            if (recompute || i < first) kept_[i] = shared;
+            else kept_[i].carve(from, model.blocks[i], rows);
+            kept_[i].x = x;
+        }
+        last_ = from.floats(rows.frames * width);
+        features_ = from.floats(rows.frames * width);
+        dlast_ = from.floats(rows.frames * width);
+        mean_ = from.floats(width);
+        dmean_ = from.floats(width);
+        logits_ = from.floats(config.classes());
+        dlogits_ = from.floats(config.classes());
+        dx_ = from.floats(model.passes_ln_post() ? m * width : 0);
+        std::size_t others = weight_gradient_scratch(model.kernels(), 1, config.classes(), width);
+        if (model.patch.trains()) others = std::max(others, weight_gradient_scratch(model.kernels(), m, width, config.patch_values()));
+        scratch_.carve(from, model.blocks, rows, model.kernels(), concurrency, others);
+    }
+
+    [[nodiscard]] pass_context context(clip_options const& options) const noexcept {
+        return {model_->kernels(), *workers_, model_->config().map(), model_->rows(), options.adapter_dropout, options.seed, options.step, options.sample};
+    }
+
+    void forward(view<float const, 4> clip, clip_options const& options) {
+        auto const on = context(options);
+        auto const& config = model_->config();
+        embed(clip);
+        std::size_t const count = model_->blocks.size();
+        for (std::size_t i = 0; i < count; ++i)
+            block_forward(on, model_->blocks[i], kept_[i], scratch_, i + 1 < count ? kept_[i + 1].x : last_);
+        std::size_t const frames = config.frames(), width = config.width();
+        detail::norm_forward(on, model_->ln_post, {last_, frames, width}, {features_, frames, width});
+        for (std::size_t c = 0; c < width; ++c) {
+            double sum = 0;
+            for (std::size_t t = 0; t < frames; ++t) sum += static_cast<double>(features_[t * width + c]);
+            mean_[c] = static_cast<float>(sum / static_cast<double>(frames));
+        }
+        head_dropout(options).apply(mean_, width, 0, 1);
+        detail::linear_forward(on, model_->head, {mean_, 1, width}, {logits_, 1, config.classes()});
+    }
+
+    [[nodiscard]] static dropout head_dropout(clip_options const& options) noexcept {
+        return {options.head_dropout, options.seed, options.step, dropout::head_place, options.sample, 1};
+    }
+
+    /// Patches with a row of zeros for each class token; embedded = their product + position + time; x of the first block.
+    void embed(view<float const, 4> clip) {
+        auto const& config = model_->config();
+        std::size_t const width = config.width(), tokens = config.tokens(), values = config.patch_values(), size = config.image_size();
+        auto const& temporal = model_->temporal_embedding.values;
+        auto const& position = model_->positional_embedding.values;
+        detail::for_rows(*workers_, config.frames(), [&](std::size_t first, std::size_t last) {
+            serial_executor here;
+            for (std::size_t t = first; t < last; ++t) {
+                float* const patches = patches_ + t * tokens * values;
+                float* const out = embedded_ + t * tokens * width;
+                std::fill_n(patches, values, 0.0F);
+                gather_patches(here, view<float const, 4>{clip.data() + t * 3 * size * size, 1, 3, size, size}, config.patch_size(),
+                               {patches + values, config.patches(), values});
+                matmul(model_->kernels(), here, {patches + values, config.patches(), values}, model_->patch.forward,
+                       {activation::none, {position.data() + width, config.patches(), width}}, {out + width, config.patches(), width});
+                for (std::size_t c = 0; c < width; ++c) out[c] = model_->class_embedding.values[c] + position[c];
+                for (std::size_t n = 0; n < tokens; ++n)
+                    for (std::size_t c = 0; c < width; ++c) out[n * width + c] += temporal[t * width + c];
+            }
+        });
+        std::size_t const m = model_->rows().all();
+        detail::norm_forward(context({}), model_->ln_pre, {embedded_, m, width}, {kept_.front().x, m, width});
+    }
+
+    void backward(clip_options const& options, float* gradient) {
+        auto const on = context(options);
+        auto const& config = model_->config();
+        std::size_t const frames = config.frames(), width = config.width();
+        matrix_view<float const> const dlogits{dlogits_, 1, config.classes()};
+        detail::linear_gradient(on, model_->head, dlogits, {mean_, 1, width}, 1.0F, gradient, scratch_);
+        if (!model_->head.passes_gradient()) return;
+        detail::linear_backward(on, model_->head, dlogits, {dmean_, 1, width});
+        head_dropout(options).apply(dmean_, width, 0, 1);
+        for (std::size_t t = 0; t < frames; ++t)
+            for (std::size_t c = 0; c < width; ++c) dlast_[t * width + c] = dmean_[c] / static_cast<float>(frames);
+        matrix_view<float const> const last{last_, frames, width};
+        detail::norm_gradient(on, model_->ln_post, last, {dlast_, frames, width}, gradient, scratch_);
+        if (!model_->passes_ln_post()) return;
+        detail::norm_backward(on, model_->ln_post, last, {dlast_, frames, width}, {}, {dlast_, frames, width});
+
+        for (std::size_t i = model_->blocks.size(); i-- > 0;) {
+            auto const& block = model_->blocks[i];
+            if (!block.anything()) return;
+            if (recompute_) block_forward(on, block, kept_[i], scratch_, scratch_.c);
+            block_backward(on, block, kept_[i], scratch_, block.class_only ? dlast_ : dx_, dx_, gradient);
+        }
+        if (model_->embeds()) embedding_backward(on, gradient);
+    }
+
+    void embedding_backward(pass_context const& on, float* gradient) {
+        auto const& config = model_->config();
+        std::size_t const m = on.rows.all(), width = config.width(), tokens = config.tokens(), frames = config.frames();
+        matrix_view<float const> const dx{dx_, m, width};
+        matrix_view<float const> const embedded{embedded_, m, width};
+        detail::norm_gradient(on, model_->ln_pre, embedded, dx, gradient, scratch_);
+        detail::norm_backward(on, model_->ln_pre, embedded, dx, {}, {dx_, m, width});
+        if (auto const& temporal = model_->temporal_embedding; temporal.trains())
+            for (std::size_t t = 0; t < frames; ++t)
+                bias_gradient(on.workers, {dx_ + t * tokens * width, tokens, width}, 1.0F, gradient + temporal.first + t * width);
+        if (auto const& position = model_->positional_embedding; position.trains())
+            for (std::size_t n = 0; n < tokens; ++n)
+                bias_gradient(on.workers, {dx_ + n * width, frames, width, tokens * width}, 1.0F, gradient + position.first + n * width);
+        if (model_->class_embedding.trains()) bias_gradient(on.workers, {dx_, frames, width, tokens * width}, 1.0F, gradient + model_->class_embedding.first);
+        if (model_->patch.trains())
+            weight_gradient(on.kernels, on.workers, dx, {patches_, m, config.patch_values()}, 1.0F, gradient + model_->patch.weight_first, scratch_.weights);
+    }
+
+    training_model const* model_{};
+    executor* workers_{};
+    bool recompute_{};
+    aligned_buffer memory_;
+    float *patches_{}, *embedded_{};   // (M,3pp), (M,C)
+    std::vector<block_activations> kept_;
+    float *last_{}, *features_{};      // (T,C): class tokens behind the last block, and after ln_post
+    float *dlast_{}, *dx_{};           // (T,C), (M,C)
+    float *mean_{}, *dmean_{};         // (C)
+    float *logits_{}, *dlogits_{};     // (K)
+    block_scratchpad scratch_;
+};
+
+} // namespace zeroi2v

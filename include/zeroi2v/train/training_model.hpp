@@ -1,0 +1,104 @@
+// training_model: a whole video ViT made ready for both directions.
+#pragma once
+
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/model/vit_config.hpp>
+#include <zeroi2v/model/vit_weights.hpp>
+#include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/tensor/stored_tensor.hpp>
+#include <zeroi2v/train/activations.hpp>
+#include <zeroi2v/train/trainable.hpp>
+#include <zeroi2v/train/training_block.hpp>
+#include <zeroi2v/train/training_linear.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+namespace zeroi2v {
+
+/// A vector of embeddings widened, and where its gradient goes.
+struct training_embedding {
+    std::vector<float> values;
+    std::size_t first = trained_tensors::none; ///< in a flat gradient
+
+    training_embedding(stored_tensor const& source, trained_tensors const& trained)
+        : values(source.count()), first{trained.first_of(source)}, source_{&source} {
+        source.widen(0, values);
+    }
+    [[nodiscard]] bool trains() const noexcept { return first != trained_tensors::none; }
+    void refresh() {
+        if (trains()) source_->widen(0, values);
+    }
+
+private:
+    stored_tensor const* source_;
+};
+
+/// The weights of a model for both directions; nothing before what trains first has a backward form.
+///
+/// The weights must outlive it and stay where they are. The constructor plans, `pack` packs.
+/// Errors  adapters without a scale -> model_error bad_config.
+class training_model {
+public:
+    training_embedding class_embedding, positional_embedding, temporal_embedding;
+    training_linear patch;        // (C,3pp)
+    training_norm ln_pre, ln_post;
+    std::vector<training_block> blocks;
+    training_linear head;         // (K,C)
+
+    training_model(adapted_vit const& weights, trained_tensors const& trained, kernel_table const& kernels)
+        : class_embedding{weights.class_embedding, trained}, positional_embedding{weights.positional_embedding, trained},
+          temporal_embedding{weights.temporal_embedding, trained}, patch{kernels, weights.conv1, nullptr, trained, false},
+          ln_pre{weights.ln_pre, trained}, ln_post{weights.ln_post, trained}, config_{weights.config}, kernels_{&kernels} {
+        if (weights.layout.any() && !config_.adapter_scale())
+            throw model_error{error_code::bad_config, "adapter_scale: not stated, needed while adapters are present"};
+        bool passes = embeds();
+        blocks.reserve(weights.blocks.size());
+        for (std::size_t i = 0; i < weights.blocks.size(); ++i) {
+            blocks.emplace_back(weights.blocks[i], trained,
+                                training_block_options{&kernels, config_.adapter_scale().value_or(0), i, i + 1 == weights.blocks.size(), passes});
+            passes = passes || blocks.back().anything();
+        }
+        head = training_linear{kernels, weights.fc_cls.weight, &weights.fc_cls.bias, trained, passes || ln_post.trains()};
+        passes_ln_post_ = passes;
+    }
+
+    [[nodiscard]] vit_config const& config() const noexcept { return config_; }
+    [[nodiscard]] kernel_table const& kernels() const noexcept { return *kernels_; }
+    [[nodiscard]] clip_rows rows() const noexcept { return {config_.frames(), config_.tokens(), config_.heads(), config_.head_dim()}; }
+    /// Whether something before the first block trains.
+    [[nodiscard]] bool embeds() const noexcept {
+        return class_embedding.trains() || positional_embedding.trains() || temporal_embedding.trains() || patch.trains() || ln_pre.trains();
+    }
+    /// Whether the gradient goes from ln_post into the blocks.
+    [[nodiscard]] bool passes_ln_post() const noexcept { return passes_ln_post_; }
+
+    /// Bytes of what `pack` makes.
+    [[nodiscard]] std::size_t bytes() const noexcept {
+        std::size_t total = patch.bytes() + head.bytes();
+        for (auto const& block : blocks) total += block.bytes();
+        return total;
+    }
+
+    void pack() {
+        patch.pack();
+        head.pack();
+        for (auto& block : blocks) block.pack();
+    }
+    void refresh() {
+        for (auto* embedding : {&class_embedding, &positional_embedding, &temporal_embedding}) embedding->refresh();
+        ln_pre.refresh();
+        ln_post.refresh();
+        patch.refresh();
+        head.refresh();
+        for (auto& block : blocks) block.refresh();
+    }
+
+private:
+    vit_config config_;
+    kernel_table const* kernels_;
+    bool passes_ln_post_{};
+};
+
+} // namespace zeroi2v
