@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 
 namespace zeroi2v {
 
@@ -29,7 +30,9 @@ inline void pack_columns(kernel_table const& kernels, matrix_view<float const> f
         float* out = panels + panel * width * from.rows;
         for (std::size_t k = 0; k < from.rows; ++k, out += width) {
             float const* const row = from.row(k) + first;
-            for (std::size_t i = 0; i < here; ++i) out[i] = row[i] * scale;
+            if (scale == 1) std::memcpy(out, row, here * sizeof(float));
+            else
+                for (std::size_t i = 0; i < here; ++i) out[i] = row[i] * scale;
             for (std::size_t i = here; i < width; ++i) out[i] = 0;
         }
     }
