@@ -23,5 +23,6 @@ struct command {
 [[nodiscard]] command compare_command();
 [[nodiscard]] command bench_command();
 [[nodiscard]] command presets_command();
+[[nodiscard]] command train_command();
 
 } // namespace zeroi2v::program

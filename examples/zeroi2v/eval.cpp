@@ -5,17 +5,15 @@
 #include "model_source.hpp"
 #include "options.hpp"
 #include "report_json.hpp"
+#include "video_list.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/tensor/tensor.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -23,42 +21,6 @@ namespace zeroi2v::program {
 namespace {
 
 constexpr int status_bad_video = 5;
-
-struct listed_video {
-    std::string text; ///< as the list has it
-    std::filesystem::path path;
-    std::size_t label;
-    std::size_t line;
-};
-
-/// `path label` per line, the label after the last blank; paths are relative to the list's folder.
-/// Errors  unreadable, or a line without a label -> usage_error.
-std::vector<listed_video> read_list(std::filesystem::path const& path) {
-    auto const text = read_text_file(path);
-    std::string const name = printable(path.native(), 4096);
-    std::vector<listed_video> videos;
-    std::size_t number = 0;
-    for (std::string_view rest = text; !rest.empty();) {
-        ++number;
-        auto const end = std::min(rest.find('\n'), rest.size());
-        auto line = rest.substr(0, end);
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-        auto const is_blank = [](char c) { return c == ' ' || c == '\t' || c == '\r'; };
-        while (!line.empty() && is_blank(line.back())) line.remove_suffix(1);
-        if (line.empty()) continue;
-        auto const blank = line.find_last_of(" \t");
-        auto const digits = blank == std::string_view::npos ? std::string_view{} : line.substr(blank + 1);
-        std::size_t label = 0;
-        auto const [stop, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), label);
-        auto video = blank == std::string_view::npos ? std::string_view{} : line.substr(0, blank);
-        while (!video.empty() && is_blank(video.back())) video.remove_suffix(1);
-        if (fault != std::errc{} || stop != digits.data() + digits.size() || digits.empty() || video.empty())
-            throw usage_error{error_code::usage, name + ": line " + std::to_string(number) + ": '" + printable(line, 200) + "' found, a path, a blank and a class number expected"};
-        videos.push_back({std::string{video}, path.parent_path() / std::filesystem::path{std::string{video}}, label, number});
-    }
-    if (videos.empty()) throw usage_error{error_code::usage, name + ": no line found, at least one video expected"};
-    return videos;
-}
 
 struct tally {
     std::size_t videos = 0, correct = 0, correct_in_5 = 0;
@@ -142,15 +104,12 @@ int run(arguments const& typed, console const& out) {
     input_options const typed_input{typed, choice};
     run_options const run{typed, out};
     std::filesystem::path const checkpoint_path = *typed.operand(0), list_path = *typed.operand(1);
-    auto const videos = read_list(list_path);
+    auto const videos = read_video_list(list_path);
 
     progress shown{out, "videos", videos.size()};
     auto const model = open_model(checkpoint_path, choice, tolerance_options{typed});
     auto const& c = model.config;
-    for (auto const& video : videos)
-        if (video.label >= c.classes())
-            throw model_error{error_code::bad_labels, printable(list_path.native(), 4096) + ": line " + std::to_string(video.line) + ": class "
-                                                          + std::to_string(video.label) + " found, 0 to " + std::to_string(c.classes() - 1) + " expected"};
+    require_classes(videos, list_path, c.classes());
     auto const names = names_of(typed, model, choice);
     auto const input = input_of(model, typed_input, input_use::answers);
     view_builder::checked(input, c.image_size());

@@ -19,9 +19,9 @@
 namespace zeroi2v::program {
 namespace {
 
-std::array<command, 12> all_commands() {
+std::array<command, 13> all_commands() {
     return {inspect_command(), init_command(), convert_command(), merge_command(), preprocess_command(), logits_command(),
-            features_command(), classify_command(), eval_command(), compare_command(), bench_command(), presets_command()};
+            features_command(), classify_command(), eval_command(), compare_command(), train_command(), bench_command(), presets_command()};
 }
 
 std::string version_text() {
@@ -37,7 +37,7 @@ std::string general_help(std::span<command const> commands) {
         text += name + std::string{each.spec.summary} + "\n";
     }
     return text + "\nzeroi2v COMMAND --help says what a command takes. zeroi2v --version says the version.\n"
-                  "Exit status: 0 done, 2 usage, 3 checkpoint, 4 model or configuration, 5 video, 7 resources, 8 device.\n"
+                  "Exit status: 0 done, 2 usage, 3 checkpoint, 4 model or configuration, 5 video, 6 training, 7 resources, 8 device.\n"
                   "ZEROI2V_ISA=sse2|avx2|avx512|avx512vnni|avx512bf16 forces an instruction set.\n";
 }
 

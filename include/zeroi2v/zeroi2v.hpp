@@ -89,6 +89,7 @@
 #include <zeroi2v/train/gradient_tree.hpp>
 #include <zeroi2v/train/linear_backward.hpp>
 #include <zeroi2v/train/loss.hpp>
+#include <zeroi2v/train/sample_order.hpp>
 #include <zeroi2v/train/schedule.hpp>
 #include <zeroi2v/train/trainable.hpp>
 #include <zeroi2v/train/trainer.hpp>

@@ -79,6 +79,14 @@ public:
         read_range(index, out);
     }
 
+    /// out.size() bytes of a tensor from its byte `first` on.
+    void read_part(std::string_view name, std::uint64_t first, std::span<std::byte> out) const {
+        auto const index = index_of(name);
+        std::uint64_t const bytes = header_.tensors[index].byte_size();
+        ZEROI2V_REQUIRE(first <= bytes && out.size() <= bytes - first, "zeroi2v::safetensors_file::read_part: the part must lie in the tensor");
+        file_.read_at(data_begin_ + header_.ranges[index].begin + first, out);
+    }
+
 private:
     [[nodiscard]] std::size_t index_of(std::string_view name) const {
         auto const index = header_.find(name);

@@ -1,0 +1,231 @@
+// train: adapters, head or the whole of a model, on clips or videos.
+#include "commands.hpp"
+#include "console.hpp"
+#include "model_source.hpp"
+#include "options.hpp"
+#include "train_options.hpp"
+#include "train_run.hpp"
+#include "train_source.hpp"
+
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/core/version.hpp>
+#include <zeroi2v/dispatch/dispatch.hpp>
+#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/crc32.hpp>
+#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/train_checkpoint.hpp>
+#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/train/sample_order.hpp>
+#include <zeroi2v/train/trainer.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace zeroi2v::program {
+namespace {
+
+/// Holds OUT.lock while it lives, so that two runs do not write beside each other.
+class run_lock {
+public:
+    explicit run_lock(std::filesystem::path const& output) : path_{output.native() + ".lock"} {
+        for (;;) {
+            descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+            if (descriptor_ < 0) throw usage_error{error_code::unwritable_output, printable(path_, 4096) + ": cannot be written: " + std::generic_category().message(errno)};
+            if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+                ::close(descriptor_);
+                throw training_error{error_code::bad_state, printable(path_, 4096) + ": another run holds it, this output for one run only expected"};
+            }
+            struct ::stat mine {}, there {};
+            if (::fstat(descriptor_, &mine) == 0 && ::stat(path_.c_str(), &there) == 0 && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev) return;
+            ::close(descriptor_); // removed meanwhile by the run that held it
+        }
+    }
+    run_lock(run_lock const&) = delete;
+    run_lock& operator=(run_lock const&) = delete;
+    ~run_lock() {
+        ::unlink(path_.c_str());
+        ::close(descriptor_);
+    }
+
+private:
+    std::string path_;
+    int descriptor_ = -1;
+};
+
+/// The model of START, with adapters or without.
+adapted_vit start_of(opened_model const& model) {
+    return std::visit([](auto&& weights) -> adapted_vit {
+        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(weights)>, adapted_vit>) return std::move(weights);
+        else return without_adapters(std::move(weights));
+    }, model.load());
+}
+
+std::uint32_t checksum_of(adapted_vit const& weights) {
+    crc32 sum;
+    for_each_tensor(weights, [&](std::string const&, stored_tensor const& tensor, shape const&, parameter_role) { sum.update(tensor.bytes()); });
+    return sum.value();
+}
+
+std::string memory_text(training_memory const& m) {
+    auto const text = [](std::size_t bytes) { return bytes_text(static_cast<double>(bytes)); };
+    return "memory   " + text(m.total()) + ": weights " + text(m.weights) + ", packed " + text(m.packed) + ", optimizer " + text(m.optimizer) + ", gradients "
+           + text(m.gradients) + ", activations " + text(m.activations) + "\n";
+}
+
+std::string percent(double value) { return fixed(100 * value, 2) + " %"; }
+
+int run(arguments const& typed, console const& out) {
+    model_options const choice{typed};
+    input_options const typed_input{typed, choice};
+    train_settings const settings{typed};
+    bool const resume = typed.has("--resume");
+    auto const shots = typed.number("--shots", 1, 1000000);
+    std::uint64_t const save_every = typed.number("--checkpoint-every", 1, std::uint64_t{1} << 32U).value_or(500);
+    std::size_t const threads = threads_option(typed);
+    std::filesystem::path const start_path = *typed.operand(0), data_path = *typed.operand(1);
+    auto const val_path = typed.value("--val"), log_path = typed.value("--log");
+    std::vector<std::filesystem::path> read_paths{start_path, data_path};
+    if (val_path) read_paths.emplace_back(*val_path);
+    auto const inputs = inputs_of(choice, read_paths);
+    auto const target = output_path(typed, inputs);
+    std::optional<std::filesystem::path> log_target;
+    if (log_path) {
+        auto others = inputs;
+        others.push_back(target);
+        if (std::filesystem::path{*log_path}.lexically_normal() == target.lexically_normal())
+            throw usage_error{error_code::same_file, "--log: " + printable(*log_path, 4096) + " found, another file than the output expected"};
+        log_target = output_path(typed, others, "--log");
+    }
+
+    run_lock const lock{target};
+    training_checkpoints const checkpoints{target};
+    if (!resume && !checkpoints.steps().empty())
+        throw training_error{error_code::bad_state, printable(checkpoints.path_of(checkpoints.steps().front()).native(), 4096)
+                                                        + ": the checkpoint of a run that did not end; --resume goes on with it, removing it begins anew"};
+
+    auto const model = open_model(start_path, choice, tolerance_options{typed});
+    auto const reading = [&] { return video_reading{input_of(model, typed_input, input_use::answers), typed_input.lenient, settings.augment, settings.seed}; };
+    auto const data = open_train_source(data_path, model.config, reading, out);
+    if (!data->decodes() && settings.augment != "none")
+        throw usage_error{error_code::bad_option, "--augment: " + settings.augment + " found, none expected: only videos are augmented, not a file of clips"};
+    auto const val = val_path ? open_train_source(*val_path, model.config, reading, out) : nullptr;
+    if (val && val->groups() != data->groups())
+        throw model_error{error_code::bad_labels, "--val: label sets that differ from those of " + printable(data_path.native(), 4096) + ", the same expected"};
+
+    std::vector<std::size_t> samples(data->size());
+    std::iota(samples.begin(), samples.end(), std::size_t{0});
+    if (shots) {
+        if (data->groups().size() != 1) throw usage_error{error_code::bad_option, "--shots: several label sets found, one expected"};
+        std::vector<std::int64_t> labels;
+        for (std::size_t i = 0; i < data->size(); ++i) labels.push_back(data->labels(i)[0]);
+        samples = draw_shots(labels, static_cast<std::size_t>(*shots), settings.seed);
+    }
+
+    auto start = start_of(model);
+    auto fingerprint = settings.fingerprint();
+    fingerprint["version"] = version_string;
+    fingerprint["isa"] = std::string{to_string(kernels_from_environment().level)};
+    fingerprint["shots"] = shots ? nlohmann::ordered_json(*shots) : nlohmann::ordered_json(nullptr);
+    fingerprint["model"] = to_json(model.stated);
+    fingerprint["start_crc32"] = checksum_of(start);
+    fingerprint["data"] = data->fingerprint();
+
+    trainer training{std::move(start), {.trainable = settings.trains(), .weight_decay = settings.weight_decay, .backbone_lr_scale = settings.backbone_lr_scale,
+                                        .label_smoothing = settings.label_smoothing, .adapter_dropout = settings.adapter_dropout,
+                                        .head_dropout = settings.head_dropout, .seed = settings.seed, .label_groups = data->groups(),
+                                        .recompute = settings.recompute, .threads = threads, .kernels = &kernels_from_environment()}};
+    std::uint64_t const total = total_steps(settings, samples.size());
+    std::uint64_t const batch = std::min<std::uint64_t>(settings.clips_per_step(), samples.size());
+    out.print_unless_quiet("model    " + model.file->name() + ": " + std::to_string(training.trained().floats()) + " parameters of " + std::to_string(training.trained().size())
+                           + " tensors train (" + settings.trainable + ")\ndata     " + printable(data_path.native(), 4096) + ": " + std::to_string(samples.size())
+                           + " samples, " + std::to_string(total) + " steps of " + std::to_string(batch) + "\n" + memory_text(training.memory(static_cast<std::size_t>(batch))));
+
+    std::optional<std::uint64_t> resumed;
+    if (resume) {
+        auto const found = checkpoints.newest([&](error const& fault) { report_error(fault.code_name(), fault.what()); });
+        if (found) {
+            auto const differences = fingerprint_differences(found->fingerprint, fingerprint);
+            std::string list;
+            for (auto const& each : differences) list += (list.empty() ? "" : "; ") + each;
+            if (!differences.empty() && !typed.has("--allow-mismatch"))
+                throw training_error{error_code::resume_mismatch, printable(checkpoints.path_of(found->state.step).native(), 4096) + ": " + list
+                                                                      + "; the same expected (--allow-mismatch goes on all the same)"};
+            if (!differences.empty()) out.notice("going on although the run has changed: " + list);
+            training.restore(found->state);
+            resumed = found->state.step;
+        }
+        out.print_unless_quiet(found ? "resumed  at step " + std::to_string(*resumed) + "\n" : std::string{"resumed  at the beginning: no checkpoint is there\n"});
+    }
+
+    std::optional<train_log> log;
+    if (log_target) {
+        log.emplace(*log_target, resume ? std::optional{resumed.value_or(0)} : std::nullopt);
+        if (shots && !resumed) log->write({{"shots", *shots}, {"seed", settings.seed}, {"samples", samples}});
+    }
+
+    auto const save = [&] { checkpoints.save({training.state(), fingerprint}); };
+    stopwatch const clock;
+    signal_watch const watch;
+    auto const average = val && val->decodes() ? reading().input.average : view_average::prob;
+    train_outcome outcome;
+    outcome = run_training({training, *data, samples, val.get(), average, settings, out, log ? &*log : nullptr, save, save_every});
+    if (outcome.interrupted != 0) {
+        save();
+        report_error(to_string(error_code::interrupted), "stopped by signal " + std::to_string(outcome.interrupted) + " after step " + std::to_string(training.steps())
+                                                             + " of " + std::to_string(total) + "; --resume goes on");
+        return 128 + outcome.interrupted;
+    }
+
+    auto metadata = metadata_of(model, choice);
+    metadata.emplace(metadata_key::merged, model.file->metadata().merged ? "true" : "false");
+    // What is still as it was drawn stays named; a backbone of random weights does, unless all of it trained.
+    auto const& drawn = model.file->metadata().untrained;
+    metadata.erase(metadata_key::untrained);
+    if (drawn && *drawn == "all" && !settings.trains().rest) metadata.emplace(metadata_key::untrained, "backbone");
+    save_vit(target, training.weights(), {.metadata = std::move(metadata), .inputs = inputs});
+    checkpoints.clear();
+    std::string text = printable(target.native(), 4096) + ": " + std::to_string(training.steps()) + " steps";
+    if (training.steps() != resumed) text += ", loss " + scientific(outcome.loss, 5);
+    if (outcome.val)
+        for (std::size_t g = 0; g < outcome.val->top1.size(); ++g) text += ", top-1 " + percent(outcome.val->top1[g]) + ", top-5 " + percent(outcome.val->top5[g]);
+    if (outcome.bad > 0) text += ", " + std::to_string(outcome.bad) + " bad videos replaced";
+    out.print_unless_quiet(text + ", " + fixed(clock.seconds(), 1) + " s\n");
+    return 0;
+}
+
+} // namespace
+
+command train_command() {
+    return {{"train",
+             "trains adapters, head or the whole of a model",
+             {{"START", "a file of init, or any adapted checkpoint"},
+              {"DATA", "clips and labels (safetensors), or a list of videos, `path label` per line"}},
+             {{output_option(), {"--val", "DATA", "held-out data: top-1 and top-5 after each epoch"},
+               {"--shots", "K", "train on K samples of each class, drawn by the seed"},
+               {"--log", "FILE.jsonl", "one JSON object per step and evaluation"},
+               {"--checkpoint-every", "N", "steps from one checkpoint to the next (default 500)"},
+               {"--resume", "", "go on from the newest checkpoint beside the output"},
+               {"--allow-mismatch", "", "with --resume: even if settings, model or data have changed"},
+               {"--threads", "N", "1 to 1024 (default: the processors of this process)"}},
+              schedule_group(), recipe_group(), model_group(), input_group(), common_group()},
+             "The output has its adapters; merge takes it from there. SIGINT saves a checkpoint and ends with 130.\n"
+             "Checkpoints are OUT.ckpt-STEP, two at most, removed when the output is written."},
+            run};
+}
+
+} // namespace zeroi2v::program

@@ -1,0 +1,254 @@
+#include "train_run.hpp"
+
+#include "answers.hpp"
+
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/io/atomic_file.hpp>
+#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/train/loss.hpp>
+#include <zeroi2v/train/sample_order.hpp>
+#include <zeroi2v/train/schedule.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace zeroi2v::program {
+namespace {
+
+volatile std::sig_atomic_t signal_seen = 0;
+std::array<int, 2> const watched{SIGINT, SIGTERM};
+std::array<struct sigaction, 2> before_watch{};
+
+extern "C" void note_signal(int signal) {
+    signal_seen = signal;
+    for (std::size_t i = 0; i < watched.size(); ++i) ::sigaction(watched[i], &before_watch[i], nullptr);
+}
+
+/// `step 12/100  loss 1.234  5.6 clips/s  3 min left` on stderr where it is a terminal.
+class step_line {
+public:
+    step_line(console const& out, std::uint64_t first, std::uint64_t total)
+        : wanted_{!out.quiet() && ::isatty(STDERR_FILENO) == 1}, first_{first}, total_{total} {}
+    step_line(step_line const&) = delete;
+    step_line& operator=(step_line const&) = delete;
+    ~step_line() {
+        if (shown_) say("\r\x1b[K");
+    }
+
+    void show(std::uint64_t done, double loss, std::uint64_t clips) {
+        clips_ += clips;
+        double const seconds = clock_.seconds();
+        if (!wanted_ || seconds - last_ < 0.1) return;
+        last_ = seconds;
+        shown_ = true;
+        double const left = seconds / static_cast<double>(done - first_) * static_cast<double>(total_ - done);
+        say("\r\x1b[Kstep " + std::to_string(done) + "/" + std::to_string(total_) + "  loss " + scientific(loss, 4) + "  "
+            + scientific(static_cast<double>(clips_) / seconds, 3) + " clips/s  " + (left < 120 ? fixed(left, 0) + " s" : fixed(left / 60, 0) + " min") + " left");
+    }
+
+private:
+    static void say(std::string const& text) noexcept {
+        if (::write(STDERR_FILENO, text.data(), text.size()) < 0) {}
+    }
+
+    bool wanted_, shown_ = false;
+    std::uint64_t first_, total_, clips_ = 0;
+    double last_ = -1;
+    stopwatch clock_;
+};
+
+} // namespace
+
+signal_watch::signal_watch() {
+    signal_seen = 0;
+    struct sigaction note {};
+    note.sa_handler = note_signal;
+    sigfillset(&note.sa_mask);
+    note.sa_flags = SA_RESTART;
+    for (std::size_t i = 0; i < watched.size(); ++i) ::sigaction(watched[i], &note, &before_watch[i]);
+}
+
+signal_watch::~signal_watch() {
+    for (std::size_t i = 0; i < watched.size(); ++i) ::sigaction(watched[i], &before_watch[i], nullptr);
+}
+
+int signal_watch::seen() noexcept { return signal_seen; }
+
+train_log::train_log(std::filesystem::path path, std::optional<std::uint64_t> resumed_at) : path_{std::move(path)} {
+    std::string kept;
+    std::error_code none;
+    if (resumed_at && std::filesystem::exists(path_, none)) {
+        auto const text = read_text_file(path_, std::size_t{4} << 30U);
+        for (std::string_view rest = text; !rest.empty();) {
+            auto const end = rest.find('\n');
+            if (end == std::string_view::npos) break; // torn
+            auto const line = nlohmann::ordered_json::parse(rest.substr(0, end), nullptr, false);
+            bool const is_step = line.is_object() && line.contains("step") && line["step"].is_number_unsigned();
+            std::uint64_t const step = is_step ? line["step"].get<std::uint64_t>() : 0;
+            bool const after = is_step && (line.contains("val") ? step > *resumed_at : step >= *resumed_at);
+            if (line.is_object() && !after) kept.append(rest.substr(0, end + 1));
+            rest.remove_prefix(end + 1);
+        }
+    }
+    atomic_file file{path_};
+    file.write(std::string_view{kept});
+    file.commit();
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (descriptor_ < 0)
+        throw resource_error{error_code::write_failed, printable(path_.native(), 4096) + ": cannot be opened: " + std::generic_category().message(errno)};
+}
+
+train_log::~train_log() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void train_log::write(nlohmann::ordered_json const& line) {
+    std::string const text = line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    for (std::string_view rest = text; !rest.empty();) {
+        auto const done = ::write(descriptor_, rest.data(), rest.size());
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) throw resource_error{error_code::write_failed, printable(path_.native(), 4096) + ": cannot be written: " + std::generic_category().message(done < 0 ? errno : EIO)};
+        rest.remove_prefix(static_cast<std::size_t>(done));
+    }
+}
+
+nlohmann::ordered_json val_result::json() const {
+    nlohmann::ordered_json result{{"samples", samples}, {"bad", bad}};
+    if (top1.size() == 1) {
+        result["top1"] = top1[0];
+        result["top5"] = top5[0];
+    } else {
+        result["top1"] = top1;
+        result["top5"] = top5;
+    }
+    return result;
+}
+
+val_result evaluate(trainer& training, train_source const& data, view_average average, console const& out) {
+    std::size_t const classes = training.config().classes(), at_once = data.decodes() ? 1 : training.clips_at_once();
+    auto const& groups = data.groups();
+    std::vector<std::size_t> first(groups.size()), fifth(groups.size());
+    val_result result;
+    auto const judge = [&](std::size_t i, std::span<float const> scores) {
+        std::size_t at = 0;
+        for (std::size_t g = 0; g < groups.size(); at += groups[g], ++g) {
+            first[g] += label_in_top(scores.subspan(at, groups[g]), data.labels(i)[g], 1) ? 1U : 0U;
+            fifth[g] += label_in_top(scores.subspan(at, groups[g]), data.labels(i)[g], 5) ? 1U : 0U;
+        }
+        result.samples += 1;
+    };
+    progress shown{out, "evaluating", data.size()};
+    for (std::size_t i = 0; i < data.size() && signal_watch::seen() == 0;) {
+        if (at_once > 1) {
+            std::size_t const here = std::min(at_once, data.size() - i);
+            auto const& c = training.config();
+            dynamic_tensor<float, 5> clips{here, c.frames(), std::size_t{3}, c.image_size(), c.image_size()};
+            dynamic_tensor<float, 2> logits{here, classes};
+            for (std::size_t k = 0; k < here; ++k) data.read(i + k, 0, {clips.data() + k * c.clip_values(), c.clip_values()});
+            training.logits(clips.view(), logits.view());
+            for (std::size_t k = 0; k < here; ++k) judge(i + k, {logits.data() + k * classes, classes});
+            i += here;
+        } else {
+            try {
+                auto const views = data.views(i);
+                dynamic_tensor<float, 2> logits{views.extent(0), classes};
+                training.logits(views.view(), logits.view());
+                if (views.extent(0) == 1) {
+                    judge(i, {logits.data(), classes});
+                } else {
+                    auto const joined = join_views(logits.view(), average);
+                    std::vector<float> const scores(joined.begin(), joined.end());
+                    judge(i, scores);
+                }
+            } catch (video_error const& fault) {
+                report_error(fault.code_name(), fault.what());
+                result.bad += 1;
+            }
+            ++i;
+        }
+        shown.step(i);
+    }
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+        auto const share = [&](std::size_t right) { return result.samples == 0 ? 0.0 : static_cast<double>(right) / static_cast<double>(result.samples); };
+        result.top1.push_back(share(first[g]));
+        result.top5.push_back(share(fifth[g]));
+    }
+    return result;
+}
+
+std::uint64_t total_steps(train_settings const& settings, std::size_t samples) noexcept {
+    std::uint64_t const per_epoch = (samples + settings.clips_per_step() - 1) / settings.clips_per_step();
+    return settings.steps ? *settings.steps : settings.epochs.value_or(40) * per_epoch;
+}
+
+train_outcome run_training(train_job const& job) {
+    auto& training = job.training;
+    auto const& settings = job.settings;
+    std::uint64_t const samples = job.samples.size(), per_step = std::min<std::uint64_t>(settings.clips_per_step(), samples);
+    std::uint64_t const per_epoch = (samples + per_step - 1) / per_step, total = total_steps(settings, job.samples.size());
+    lr_schedule const schedule{settings.cosine, settings.steps.has_value(), settings.warmup_epochs, per_epoch, total};
+
+    // The n-th clip of this run: the last batch of an epoch may be short, so an epoch has as many clips as samples.
+    sample_order order{job.samples.size(), settings.shuffled, settings.seed};
+    std::uint64_t const start = training.steps();
+    std::uint64_t const skipped = start / per_epoch * samples + start % per_epoch * per_step;
+    bad_videos bad{static_cast<std::size_t>(settings.bad_videos.value_or(std::max<std::uint64_t>(samples / 100, 1)))};
+    std::size_t const values = training.config().clip_values(), chunk = training.clips_at_once();
+    std::size_t const threads = job.data.decodes() ? settings.decode_threads : 0;
+    clip_queue queue{job.data, values, [&](std::uint64_t n) { return clip_queue::wanted{job.samples[order.at(skipped + n)], skipped + n}; }, threads,
+                     std::max<std::size_t>(2 * threads, 8), bad};
+
+    train_outcome outcome;
+    std::vector<float> clips(chunk * values);
+    std::vector<std::int64_t> labels;
+    auto const& c = training.config();
+    step_line line{job.out, start, total};
+    auto const interrupted = [&] { return (outcome.interrupted = signal_watch::seen()) != 0; };
+    while (training.steps() < total) {
+        stopwatch const clock;
+        std::uint64_t const step = training.steps();
+        std::uint64_t const count = std::min(per_step, samples - step % per_epoch * per_step);
+        double const factor = schedule.factor(step);
+        training.begin(count);
+        for (std::uint64_t done = 0; done < count;) {
+            auto const here = static_cast<std::size_t>(std::min<std::uint64_t>(chunk, count - done));
+            labels.clear();
+            for (std::size_t i = 0; i < here; ++i) {
+                auto const clip = queue.next();
+                std::copy_n(clip.values.data(), values, clips.data() + i * values);
+                auto const own = job.data.labels(clip.sample);
+                labels.insert(labels.end(), own.begin(), own.end());
+            }
+            training.add(view<float const, 5>{clips.data(), here, c.frames(), 3, c.image_size(), c.image_size()}, labels);
+            done += here;
+            if (interrupted()) break;
+        }
+        if (outcome.interrupted != 0) break;
+        outcome.loss = training.end(settings.lr * factor).loss;
+        std::uint64_t const now = training.steps();
+        if (job.log != nullptr) job.log->write({{"step", step}, {"loss", outcome.loss}, {"lr", settings.lr * factor}, {"seconds", clock.seconds()}});
+        line.show(now, outcome.loss, count);
+        bool const evaluates = job.val != nullptr && (now == total || now % (settings.val_every == 0 ? per_epoch : settings.val_every) == 0);
+        if (evaluates) {
+            outcome.val = evaluate(training, *job.val, job.average, job.out);
+            if (interrupted()) outcome.val.reset();
+            else if (job.log != nullptr) job.log->write({{"step", now}, {"val", outcome.val->json()}});
+        }
+        if (interrupted()) break;
+        if (job.save && job.save_every != 0 && now % job.save_every == 0 && now != total) job.save();
+    }
+    outcome.bad = bad.count();
+    return outcome;
+}
+
+} // namespace zeroi2v::program

@@ -1,0 +1,90 @@
+// One run of training: steps, evaluations, log, checkpoints, and the ways in which it may end.
+#pragma once
+
+#include "console.hpp"
+#include "train_options.hpp"
+#include "train_source.hpp"
+
+#include <zeroi2v/io/train_checkpoint.hpp>
+#include <zeroi2v/model/input_config.hpp>
+#include <zeroi2v/train/trainer.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace zeroi2v::program {
+
+/// SIGINT and SIGTERM as a wish instead of an end, while it lives; a second one ends the program at once.
+class signal_watch {
+public:
+    signal_watch();
+    signal_watch(signal_watch const&) = delete;
+    signal_watch& operator=(signal_watch const&) = delete;
+    ~signal_watch();
+
+    /// The signal that came; 0: none.
+    [[nodiscard]] static int seen() noexcept;
+};
+
+/// A file of one JSON object per line; each line is written at once.
+class train_log {
+public:
+    /// Begins anew, or, taken up before `resumed_at`, keeps the lines of the steps before it.
+    /// Errors  resource_error write_failed, usage_error unwritable_output.
+    train_log(std::filesystem::path path, std::optional<std::uint64_t> resumed_at);
+    train_log(train_log const&) = delete;
+    train_log& operator=(train_log const&) = delete;
+    ~train_log();
+
+    void write(nlohmann::ordered_json const& line);
+
+private:
+    std::filesystem::path path_;
+    int descriptor_ = -1;
+};
+
+/// How often the labels are right on held-out data; one value per label set.
+struct val_result {
+    std::size_t samples = 0, bad = 0;
+    std::vector<double> top1, top5;
+
+    [[nodiscard]] nlohmann::ordered_json json() const;
+};
+
+[[nodiscard]] val_result evaluate(trainer& training, train_source const& data, view_average average, console const& out);
+
+/// What a run is made of. `samples` are the numbers of those of `data` that are trained on.
+struct train_job {
+    trainer& training;
+    train_source const& data;
+    std::vector<std::size_t> samples;
+    train_source const* val = nullptr;
+    view_average average = view_average::prob;
+    train_settings const& settings;
+    console const& out;
+    train_log* log = nullptr;
+    std::function<void()> save{};            ///< a checkpoint of where it stands
+    std::uint64_t save_every = 0;            ///< steps; 0: never
+};
+
+struct train_outcome {
+    int interrupted = 0; ///< the signal that ended it early
+    double loss = 0;     ///< of the last step
+    std::optional<val_result> val;
+    std::size_t bad = 0; ///< videos that could not be read
+};
+
+/// Steps that the run has in all.
+[[nodiscard]] std::uint64_t total_steps(train_settings const& settings, std::size_t samples) noexcept;
+
+/// From the trainer's step to the end. Errors  as trainer; video_error limit_exceeded.
+[[nodiscard]] train_outcome run_training(train_job const& job);
+
+} // namespace zeroi2v::program
