@@ -1,0 +1,249 @@
+// train: the golden run, resuming in the same bits after any end, faults, shots, videos.
+#include "program.hpp"
+
+#include <zeroi2v/io/safetensors.hpp>
+#include <zeroi2v/io/safetensors_writer.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <limits>
+#include <sstream>
+
+using namespace cli;
+using zeroi2v::read_safetensors;
+using zeroi2v::stored_tensor;
+
+namespace {
+
+std::string golden(std::string const& name) { return test_data("training/" + name); }
+
+std::vector<std::string> command(std::string const& out, std::vector<std::string> const& more) {
+    std::vector<std::string> words{"train", golden("start.safetensors"), golden("train.safetensors"), "-o", out, "--config", golden("config.json")};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+}
+
+/// Everything random on, three clips of four in a batch.
+std::vector<std::string> const random_run{"--steps", "40", "--batch", "3", "--lr", "1e-3", "--seed", "5", "--checkpoint-every", "1", "--quiet"};
+
+std::vector<nlohmann::json> lines_of(std::string const& path) {
+    std::vector<nlohmann::json> lines;
+    std::istringstream text{content_of(path)};
+    for (std::string line; std::getline(text, line);) lines.push_back(nlohmann::json::parse(line));
+    return lines;
+}
+
+/// The log without what is a matter of the clock.
+std::string without_seconds(std::string const& path) {
+    std::string text;
+    for (auto line : lines_of(path)) {
+        line.erase("seconds");
+        text += line.dump() + "\n";
+    }
+    return text;
+}
+
+std::vector<std::string> plus(std::vector<std::string> words, std::vector<std::string> const& more) {
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+}
+
+} // namespace
+
+TEST_CASE("train: five golden steps by the command line") {
+    scratch const here;
+    check_success(run(command(here / "out.safetensors", {"--steps", "5", "--batch", "4", "--order", "given", "--schedule", "constant", "--lr", "1e-3", "--weight-decay", "0.05",
+                                                         "--label-smoothing", "0", "--adapter-dropout", "0", "--head-dropout", "0", "--augment", "none", "--log", here / "log.jsonl"})));
+    auto const expected = read_safetensors(golden("train.safetensors")), found = read_safetensors(here / "out.safetensors"), start = read_safetensors(golden("start.safetensors"));
+    auto const log = lines_of(here / "log.jsonl");
+    auto const losses = expected["losses"].as<double>();
+    REQUIRE(log.size() == losses.size());
+    for (std::size_t i = 0; i < losses.size(); ++i) {
+        CHECK(log[i]["step"] == i);
+        CHECK(log[i]["lr"] == 1e-3);
+        CHECK(log[i]["seconds"].get<double>() > 0);
+        CHECK(std::abs(log[i]["loss"].get<double>() - losses[i]) <= 1e-5 * losses[i]);
+    }
+    std::size_t trained = 0;
+    for (auto const& [name, tensor] : found) {
+        if (!expected.contains("after." + name)) {
+            CHECK(distance(tensor, start[name]).max_abs == 0);
+            continue;
+        }
+        ++trained;
+        CHECK(distance(tensor, expected["after." + name]).max_abs <= 2e-5);
+        CHECK(distance(tensor, start[name]).max_abs > 1e-4);
+    }
+    CHECK(trained == 37);
+    CHECK(found.size() == start.size());
+    CHECK(here.names() == std::vector<std::string>{"log.jsonl", "out.safetensors"});
+    // The result is a model like any other.
+    check_success(run({"merge", here / "out.safetensors", "-o", here / "merged.safetensors"}));
+}
+
+TEST_CASE("train: SIGINT saves and ends with 130; killed at any moment and resumed, the run ends in the same bits") {
+    scratch const straight;
+    check_success(run(command(straight / "out", plus(random_run, {"--log", straight / "log"}))));
+    auto const bytes = content_of(straight / "out");
+    auto const log = without_seconds(straight / "log");
+    CHECK(lines_of(straight / "log").size() == 40);
+
+    for (int const signal : {SIGINT, SIGTERM, SIGKILL, SIGKILL, SIGKILL, SIGKILL}) {
+        static int round = 0;
+        int const shown{signal};
+        CAPTURE(shown);
+        scratch const here;
+        auto const words = command(here / "out", plus(random_run, {"--log", here / "log"}));
+        auto const first = run(words, {.signal = signal, .when_exists = "out.ckpt-" + std::to_string(1 + 6 * (round++ % 5)), .watched = here.path()});
+        CHECK(first.status == (signal == SIGKILL ? -SIGKILL : 128 + signal));
+        if (signal != SIGKILL) CHECK(first.err.find("interrupted") != std::string::npos);
+        CHECK_FALSE(fs::exists(here / "out"));
+        if (round == 2) { // without --resume nothing of the run that was is lost
+            check_error(run(words), 6, "bad_state", {"--resume"});
+        }
+        auto const threads = round % 2 == 0 ? "1" : "3";
+        check_success(run(plus(words, {"--resume", "--threads", threads})));
+        CHECK(content_of(here / "out") == bytes);
+        CHECK(without_seconds(here / "log") == log);
+        auto names = here.names();
+        std::erase_if(names, [](std::string const& name) { return name.starts_with(".zeroi2v-") || name == "out.lock"; }); // of the killed one
+        CHECK(names == std::vector<std::string>{"log", "out"});
+    }
+}
+
+TEST_CASE("train: a damaged checkpoint is named and the one before it taken; two are kept; other runs' are refused") {
+    scratch const straight, here;
+    check_success(run(command(straight / "out", random_run)));
+    auto const words = command(here / "out", random_run);
+    CHECK(run(words, {.signal = SIGINT, .when_exists = "out.ckpt-9", .watched = here.path()}).status == 130);
+    std::vector<std::string> kept;
+    for (auto const& name : here.names())
+        if (name.starts_with("out.ckpt-")) kept.push_back(name);
+    REQUIRE(kept.size() == 2);
+    auto const newest = std::max_element(kept.begin(), kept.end(), [](auto const& a, auto const& b) { return std::stoi(a.substr(9)) < std::stoi(b.substr(9)); });
+
+    auto differing = command(here / "out", {"--steps", "40", "--batch", "3", "--lr", "2e-3", "--seed", "5", "--quiet", "--resume"});
+    check_error(run(differing), 6, "resume_mismatch", {"lr", "0.001", "0.002"});
+    auto content = content_of(here / *newest);
+    content[content.size() - 5] = static_cast<char>(content[content.size() - 5] ^ 1);
+    here.file(*newest, content);
+    here.file("out.ckpt-1x", "another file");
+    here.file("out.ckpt-500", "torn");
+    auto const resumed = run(plus(words, {"--resume"}));
+    CHECK(resumed.status == 0);
+    CHECK(resumed.err.find(*newest) != std::string::npos);
+    CHECK(resumed.err.find("checksum") != std::string::npos);
+    CHECK(resumed.err.find("out.ckpt-500") != std::string::npos);
+    CHECK(content_of(here / "out") == content_of(straight / "out"));
+    CHECK(here.names() == std::vector<std::string>{"out", "out.ckpt-1x"});
+
+    // The base model under a checkpoint's name is no state.
+    fs::copy_file(golden("start.safetensors"), here / "other.ckpt-3");
+    auto const none = run(plus(command(here / "other", random_run), {"--resume"}));
+    CHECK(none.status == 6);
+    CHECK(none.err.find("no training state") != std::string::npos);
+    CHECK(none.err.find("none of them whole") != std::string::npos);
+    check_success(run(plus(command(here / "fresh", random_run), {"--resume"})));
+    CHECK(content_of(here / "fresh") == content_of(straight / "out"));
+}
+
+TEST_CASE("train: a loss that is not finite stops with its step and keeps the last good checkpoint") {
+    scratch const here;
+    auto const good = read_safetensors(golden("train.safetensors"));
+    std::vector<float> clips(good["clips"].as<float>().begin(), good["clips"].as<float>().end());
+    clips[3 * clips.size() / 4 + 7] = std::numeric_limits<float>::quiet_NaN(); // the last of four clips
+    zeroi2v::view<float const, 5> const values{clips.data(), 4, 8, 3, 32, 32};
+    zeroi2v::write_safetensors(here / "bad.safetensors", {{"clips", values}, {"labels", good["labels"]}});
+    auto const found = run({"train", golden("start.safetensors"), here / "bad.safetensors", "-o", here / "out", "--config", golden("config.json"), "--steps", "8", "--batch", "1",
+                            "--order", "given", "--checkpoint-every", "1", "--log", here / "log", "--quiet"});
+    check_error(found, 6, "nonfinite_loss", {"step 3", "clip 0"});
+    CHECK(here.names() == std::vector<std::string>{"bad.safetensors", "log", "out.ckpt-2", "out.ckpt-3"});
+    CHECK(lines_of(here / "log").size() == 3);
+    // With sound data of the same form it would be another run.
+    fs::copy_file(golden("train.safetensors"), here / "bad.safetensors", fs::copy_options::overwrite_existing);
+    auto const words = std::vector<std::string>{"train", golden("start.safetensors"), here / "bad.safetensors", "-o", here / "out", "--config", golden("config.json"), "--steps", "8",
+                                                "--batch", "1", "--order", "given", "--log", here / "log", "--quiet", "--resume"};
+    check_error(run(words), 6, "resume_mismatch", {"data", "crc32"});
+    auto const anyway = run(plus(words, {"--allow-mismatch"}));
+    CHECK(anyway.status == 0);
+    CHECK(lines_of(here / "log").size() == 8);
+}
+
+TEST_CASE("train: shots are drawn by the seed and written down; evaluation says top-1 and top-5") {
+    scratch const here;
+    auto const once = [&](std::string const& name, std::string const& seed) {
+        check_success(run(command(here / name, {"--shots", "1", "--steps", "2", "--seed", seed, "--val", golden("train.safetensors"), "--log", here / (name + ".log"), "--quiet"})));
+        return lines_of(here / (name + ".log"));
+    };
+    auto const a = once("a", "1"), b = once("b", "1");
+    CHECK(a[0] == b[0]);
+    CHECK(a[0]["shots"] == 1);
+    CHECK(a[0]["samples"].size() <= 4);
+    CHECK(content_of(here / "a") == content_of(here / "b"));
+    CHECK(a.back()["val"]["samples"] == 4);
+    CHECK(a.back()["val"]["top5"].get<double>() >= a.back()["val"]["top1"].get<double>());
+    CHECK(a.back()["step"] == 2);
+}
+
+TEST_CASE("train: several label sets, image models, full fine-tuning, and the head alone") {
+    scratch const here;
+    auto const config = here.file("image.json", R"({"image_size":16,"patch_size":8,"frames":1,"width":16,"layers":2,"heads":4,"mlp_width":32,"classes":7,"head_offsets":[0,0,0,0]})");
+    check_success(run({"init", "-o", here / "image.safetensors", "--config", config, "--adapters", "none", "--quiet"}));
+    std::vector<float> const clips(6 * 3 * 16 * 16, 0.5F);
+    std::vector<std::int64_t> const labels{0, 1, 2, 3, 1, 0, 0, 0, 2, 2, 1, 1}, groups{3, 4};
+    zeroi2v::view<float const, 5> const values{clips.data(), 6, 1, 3, 16, 16};
+    zeroi2v::write_safetensors(here / "frames.safetensors", {{"clips", values}, {"labels", zeroi2v::view<std::int64_t const, 2>{labels.data(), 6, 2}},
+                                                             {"label_groups", zeroi2v::view<std::int64_t const, 1>{groups.data(), 2}}});
+    for (std::string const what : {"all", "head"}) {
+        check_success(run({"train", here / "image.safetensors", here / "frames.safetensors", "-o", here / what, "--trainable", what, "--steps", "3", "--val", here / "frames.safetensors",
+                           "--log", here / "log", "--quiet"}));
+        CHECK(lines_of(here / "log").back()["val"]["top1"].size() == 2);
+        auto const before = read_safetensors(here / "image.safetensors"), after = read_safetensors(here / what);
+        bool const frozen = distance(after["backbone.conv1.weight"], before["backbone.conv1.weight"]).max_abs == 0;
+        CHECK(frozen == (what == "head"));
+        CHECK(distance(after["cls_head.fc_cls.weight"], before["cls_head.fc_cls.weight"]).max_abs > 0);
+    }
+    check_error(run({"train", here / "image.safetensors", here / "frames.safetensors", "-o", here / "x", "--freeze", "head,ln_post,adapters,temporal_embedding", "--steps", "1"}), 4, "bad_config");
+    check_error(run({"train", here / "image.safetensors", here / "frames.safetensors", "-o", here / "x", "--shots", "1", "--steps", "1"}), 2, "bad_option", {"label sets"});
+}
+
+TEST_CASE("train: what cannot be is said before any work") {
+    scratch const here;
+    auto const out = here / "out";
+    check_error(run(command(out, {"--lr", "0"})), 2, "bad_number", {"--lr"});
+    check_error(run(command(out, {"--lr", "-1"})), 2, "bad_number", {"--lr"});
+    check_error(run(command(out, {"--lr", "nan"})), 2, "bad_number", {"--lr"});
+    check_error(run(command(out, {"--lr", "1e9"})), 2, "bad_number", {"--lr"});
+    check_error(run(command(out, {"--steps", "3", "--epochs", "3"})), 2, "bad_option", {"--epochs"});
+    check_error(run(command(out, {"--freeze", "nothing"})), 2, "bad_option", {"--freeze"});
+    check_error(run(command(out, {"--augment", "k400", "--steps", "1"})), 2, "bad_option", {"--augment"});
+    check_error(run({"train", golden("start.safetensors"), golden("train.safetensors"), "-o", golden("train.safetensors")}), 2, "same_file");
+    check_error(run(command(out, {"--log", out})), 2, "same_file");
+    check_error(run({"train", golden("start.safetensors"), golden("start.safetensors"), "-o", out, "--config", golden("config.json")}), 3, "bad_tensor", {"clips"});
+    auto const good = read_safetensors(golden("train.safetensors"));
+    std::vector<std::int64_t> const labels{0, 1, 10, 2};
+    zeroi2v::write_safetensors(here / "labels.safetensors", {{"clips", good["clips"]}, {"labels", zeroi2v::view<std::int64_t const, 1>{labels.data(), 4}}});
+    check_error(run({"train", golden("start.safetensors"), here / "labels.safetensors", "-o", out, "--config", golden("config.json")}), 4, "bad_labels", {"clip 2", "class 10"});
+    CHECK(here.names() == std::vector<std::string>{"labels.safetensors"});
+}
+
+TEST_CASE("train: a list of videos; a bad one is named, counted and replaced, too many end the run") {
+    scratch const here;
+    here.file("bad.mp4", "no video");
+    auto const list = here.file("list.txt", demo_video() + " 1\nbad.mp4 2\n" + demo_video() + " 3\n");
+    auto const words = [&](std::string const& out, std::vector<std::string> const& more) {
+        return plus({"train", golden("start.safetensors"), list, "-o", out, "--config", golden("config.json"), "--sampling", "uniform", "--clips", "1", "--crops", "1", "--resize", "32",
+                     "--normalize", "zeroi2v", "--average", "prob", "--steps", "2", "--batch", "3"}, more);
+    };
+    auto const first = run(words(here / "a", {"--decode-threads", "3"})), second = run(words(here / "b", {"--decode-threads", "1"}));
+    CHECK(first.status == 0);
+    CHECK(first.err.find("bad.mp4") != std::string::npos);
+    CHECK(first.err.find("bad.mp4") == first.err.rfind("bad.mp4"));
+    CHECK(first.out.find("1 bad video") != std::string::npos);
+    CHECK(content_of(here / "a") == content_of(here / "b"));
+    auto const stopped = run(words(here / "c", {"--bad-videos", "0"}));
+    CHECK(stopped.status == 5);
+    CHECK(stopped.err.find("limit_exceeded") != std::string::npos);
+    CHECK_FALSE(fs::exists(here / "c"));
+}
