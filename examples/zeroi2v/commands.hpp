@@ -24,5 +24,6 @@ struct command {
 [[nodiscard]] command bench_command();
 [[nodiscard]] command presets_command();
 [[nodiscard]] command train_command();
+[[nodiscard]] command few_shot_command();
 
 } // namespace zeroi2v::program

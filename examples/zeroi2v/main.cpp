@@ -19,9 +19,9 @@
 namespace zeroi2v::program {
 namespace {
 
-std::array<command, 13> all_commands() {
+std::array<command, 14> all_commands() {
     return {inspect_command(), init_command(), convert_command(), merge_command(), preprocess_command(), logits_command(),
-            features_command(), classify_command(), eval_command(), compare_command(), train_command(), bench_command(), presets_command()};
+            features_command(), classify_command(), eval_command(), compare_command(), train_command(), few_shot_command(), bench_command(), presets_command()};
 }
 
 std::string version_text() {

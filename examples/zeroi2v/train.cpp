@@ -28,7 +28,6 @@
 #include <string>
 #include <system_error>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include <fcntl.h>
@@ -66,14 +65,6 @@ private:
     std::string path_;
     int descriptor_ = -1;
 };
-
-/// The model of START, with adapters or without.
-adapted_vit start_of(opened_model const& model) {
-    return std::visit([](auto&& weights) -> adapted_vit {
-        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(weights)>, adapted_vit>) return std::move(weights);
-        else return without_adapters(std::move(weights));
-    }, model.load());
-}
 
 std::uint32_t checksum_of(adapted_vit const& weights) {
     crc32 sum;
@@ -119,7 +110,7 @@ int run(arguments const& typed, console const& out) {
                                                         + ": the checkpoint of a run that did not end; --resume goes on with it, removing it begins anew"};
 
     auto const model = open_model(start_path, choice, tolerance_options{typed});
-    auto const reading = [&] { return video_reading{input_of(model, typed_input, input_use::answers), typed_input.lenient, settings.augment, settings.seed}; };
+    auto const reading = [&] { return video_reading{input_of(model, typed_input, input_use::answers), typed_input.lenient, settings.augmentation_kind(), settings.seed}; };
     auto const data = open_train_source(data_path, model.config, reading, out);
     if (!data->decodes() && settings.augment != "none")
         throw usage_error{error_code::bad_option, "--augment: " + settings.augment + " found, none expected: only videos are augmented, not a file of clips"};
@@ -131,12 +122,10 @@ int run(arguments const& typed, console const& out) {
     std::iota(samples.begin(), samples.end(), std::size_t{0});
     if (shots) {
         if (data->groups().size() != 1) throw usage_error{error_code::bad_option, "--shots: several label sets found, one expected"};
-        std::vector<std::int64_t> labels;
-        for (std::size_t i = 0; i < data->size(); ++i) labels.push_back(data->labels(i)[0]);
-        samples = draw_shots(labels, static_cast<std::size_t>(*shots), settings.seed);
+        samples = draw_shots(first_labels(*data), static_cast<std::size_t>(*shots), settings.seed);
     }
 
-    auto start = start_of(model);
+    auto start = load_start(model);
     auto fingerprint = settings.fingerprint();
     fingerprint["version"] = version_string;
     fingerprint["isa"] = std::string{to_string(kernels_from_environment().level)};
@@ -145,10 +134,7 @@ int run(arguments const& typed, console const& out) {
     fingerprint["start_crc32"] = checksum_of(start);
     fingerprint["data"] = data->fingerprint();
 
-    trainer training{std::move(start), {.trainable = settings.trains(), .weight_decay = settings.weight_decay, .backbone_lr_scale = settings.backbone_lr_scale,
-                                        .label_smoothing = settings.label_smoothing, .adapter_dropout = settings.adapter_dropout,
-                                        .head_dropout = settings.head_dropout, .seed = settings.seed, .label_groups = data->groups(),
-                                        .recompute = settings.recompute, .threads = threads, .kernels = &kernels_from_environment()}};
+    trainer training{std::move(start), trainer_options_of(settings, data->groups(), threads)};
     std::uint64_t const total = total_steps(settings, samples.size());
     std::uint64_t const batch = std::min<std::uint64_t>(settings.clips_per_step(), samples.size());
     out.print_unless_quiet("model    " + model.file->name() + ": " + std::to_string(training.trained().floats()) + " parameters of " + std::to_string(training.trained().size())

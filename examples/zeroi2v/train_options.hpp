@@ -4,6 +4,7 @@
 #include "arguments.hpp"
 
 #include <zeroi2v/train/trainable.hpp>
+#include <zeroi2v/video/augment.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -39,6 +40,9 @@ struct train_settings {
 
     [[nodiscard]] std::uint64_t clips_per_step() const noexcept { return batch * accumulate; }
     [[nodiscard]] trainable_set trains() const;
+    [[nodiscard]] augmentation augmentation_kind() const noexcept {
+        return augment == "k400" ? augmentation::k400 : augment == "ssv2" ? augmentation::ssv2 : augmentation::none;
+    }
     /// What a resumed run must have in common with the one that it goes on from; threads and memory are not among it.
     [[nodiscard]] nlohmann::ordered_json fingerprint() const;
 };

@@ -3,6 +3,7 @@
 #include "answers.hpp"
 
 #include <zeroi2v/core/error.hpp>
+#include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/io/atomic_file.hpp>
 #include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/printable.hpp>
@@ -16,8 +17,10 @@
 #include <chrono>
 #include <csignal>
 #include <string_view>
+#include <type_traits>
 #include <system_error>
 #include <utility>
+#include <variant>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -154,7 +157,7 @@ val_result evaluate(trainer& training, train_source const& data, view_average av
             auto const& c = training.config();
             dynamic_tensor<float, 5> clips{here, c.frames(), std::size_t{3}, c.image_size(), c.image_size()};
             dynamic_tensor<float, 2> logits{here, classes};
-            for (std::size_t k = 0; k < here; ++k) data.read(i + k, 0, {clips.data() + k * c.clip_values(), c.clip_values()});
+            for (std::size_t k = 0; k < here; ++k) static_cast<void>(data.read(i + k, 0, {clips.data() + k * c.clip_values(), c.clip_values()}));
             training.logits(clips.view(), logits.view());
             for (std::size_t k = 0; k < here; ++k) judge(i + k, {logits.data() + k * classes, classes});
             i += here;
@@ -184,6 +187,25 @@ val_result evaluate(trainer& training, train_source const& data, view_average av
         result.top5.push_back(share(fifth[g]));
     }
     return result;
+}
+
+adapted_vit load_start(opened_model const& model) {
+    return std::visit([](auto&& weights) -> adapted_vit {
+        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(weights)>, adapted_vit>) return std::move(weights);
+        else return without_adapters(std::move(weights));
+    }, model.load());
+}
+
+trainer_options trainer_options_of(train_settings const& settings, std::vector<std::size_t> const& groups, std::size_t threads) {
+    return {.trainable = settings.trains(), .weight_decay = settings.weight_decay, .backbone_lr_scale = settings.backbone_lr_scale,
+            .label_smoothing = settings.label_smoothing, .adapter_dropout = settings.adapter_dropout, .head_dropout = settings.head_dropout,
+            .seed = settings.seed, .label_groups = groups, .recompute = settings.recompute, .threads = threads, .kernels = &kernels_from_environment()};
+}
+
+std::vector<std::int64_t> first_labels(train_source const& data) {
+    std::vector<std::int64_t> labels;
+    for (std::size_t i = 0; i < data.size(); ++i) labels.push_back(data.labels(i)[0]);
+    return labels;
 }
 
 std::uint64_t total_steps(train_settings const& settings, std::size_t samples) noexcept {
@@ -226,8 +248,7 @@ train_outcome run_training(train_job const& job) {
             for (std::size_t i = 0; i < here; ++i) {
                 auto const clip = queue.next();
                 std::copy_n(clip.values.data(), values, clips.data() + i * values);
-                auto const own = job.data.labels(clip.sample);
-                labels.insert(labels.end(), own.begin(), own.end());
+                labels.insert(labels.end(), clip.labels.begin(), clip.labels.end());
             }
             training.add(view<float const, 5>{clips.data(), here, c.frames(), 3, c.image_size(), c.image_size()}, labels);
             done += here;

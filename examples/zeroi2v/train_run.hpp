@@ -2,6 +2,7 @@
 #pragma once
 
 #include "console.hpp"
+#include "model_source.hpp"
 #include "train_options.hpp"
 #include "train_source.hpp"
 
@@ -59,6 +60,12 @@ struct val_result {
 };
 
 [[nodiscard]] val_result evaluate(trainer& training, train_source const& data, view_average average, console const& out);
+
+/// The model of START, with adapters or without.
+[[nodiscard]] adapted_vit load_start(opened_model const& model);
+[[nodiscard]] trainer_options trainer_options_of(train_settings const& settings, std::vector<std::size_t> const& groups, std::size_t threads);
+/// The label of each sample, of the first label set.
+[[nodiscard]] std::vector<std::int64_t> first_labels(train_source const& data);
 
 /// What a run is made of. `samples` are the numbers of those of `data` that are trained on.
 struct train_job {

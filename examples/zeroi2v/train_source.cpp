@@ -20,7 +20,11 @@ public:
     std::size_t size() const noexcept override { return clips_.size(); }
     std::vector<std::size_t> const& groups() const noexcept override { return clips_.groups(); }
     std::span<std::int64_t const> labels(std::size_t i) const noexcept override { return clips_.labels(i); }
-    void read(std::size_t i, std::uint64_t, std::span<float> out) const override { clips_.read(i, out); }
+    std::vector<std::int64_t> read(std::size_t i, std::uint64_t, std::span<float> out) const override {
+        clips_.read(i, out);
+        auto const own = clips_.labels(i);
+        return {own.begin(), own.end()};
+    }
     dynamic_tensor<float, 5> views(std::size_t i) const override {
         dynamic_tensor<float, 5> clip{std::size_t{1}, config_.frames(), std::size_t{3}, config_.image_size(), config_.image_size()};
         clips_.read(i, {clip.data(), clip.size()});
@@ -48,12 +52,20 @@ public:
     std::size_t size() const noexcept override { return videos_.size(); }
     std::vector<std::size_t> const& groups() const noexcept override { return groups_; }
     std::span<std::int64_t const> labels(std::size_t i) const noexcept override { return std::span{labels_}.subspan(i, 1); }
-    void read(std::size_t i, std::uint64_t, std::span<float> out) const override {
+    std::vector<std::int64_t> read(std::size_t i, std::uint64_t draw, std::span<float> out) const override {
         auto input = reading_.input;
+        if (reading_.augment != augmentation::none) {
+            video_options options;
+            options.lenient = reading_.lenient;
+            options.threads = 1;
+            bool const flipped = read_augmented_clip(videos_[i].path, input, reading_.augment, config_.frames(), config_.image_size(), reading_.seed, draw, out, options);
+            return {flipped ? flipped_label(reading_.augment, labels_[i]) : labels_[i]};
+        }
         input.clips = 1;
         input.crops = 1;
         auto const video = read_video(videos_[i].path, input, config_.frames(), config_.image_size(), reading_.lenient, 1, out_);
         std::copy_n(video.clip.data(), out.size(), out.data());
+        return {labels_[i]};
     }
     dynamic_tensor<float, 5> views(std::size_t i) const override {
         return read_video(videos_[i].path, reading_.input, config_.frames(), config_.image_size(), reading_.lenient, 1, out_).clip;
@@ -111,12 +123,12 @@ clip_queue::~clip_queue() {
 void clip_queue::read(wanted what, ready& into) const {
     into.values.resize(clip_values_);
     for (std::size_t tried = 0;; ++tried) {
-        into.sample = (what.sample + tried) % source_.size();
+        std::size_t const sample = (what.sample + tried) % source_.size();
         try {
-            source_.read(into.sample, what.draw, into.values);
+            into.labels = source_.read(sample, what.draw, into.values);
             return;
         } catch (video_error const& fault) {
-            bad_.add(into.sample, fault);
+            bad_.add(sample, fault);
             if (tried + 1 == source_.size()) throw;
         }
     }

@@ -8,6 +8,7 @@
 #include <zeroi2v/model/input_config.hpp>
 #include <zeroi2v/model/vit_config.hpp>
 #include <zeroi2v/tensor/tensor.hpp>
+#include <zeroi2v/video/augment.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -39,8 +40,9 @@ public:
     [[nodiscard]] virtual std::vector<std::size_t> const& groups() const noexcept = 0;        ///< classes of each label set
     [[nodiscard]] virtual std::span<std::int64_t const> labels(std::size_t i) const noexcept = 0;
     /// Clip i (T,3,S,S) for training; `draw` is what its random choices depend on, beside the seed.
+    /// Gives the labels as they then are: a flip may exchange them.
     /// Errors  a video that cannot be read -> video_error.
-    virtual void read(std::size_t i, std::uint64_t draw, std::span<float> out) const = 0;
+    [[nodiscard]] virtual std::vector<std::int64_t> read(std::size_t i, std::uint64_t draw, std::span<float> out) const = 0;
     /// All views (V,T,3,S,S) of sample i, without random choices.
     [[nodiscard]] virtual dynamic_tensor<float, 5> views(std::size_t i) const = 0;
     /// What the samples are known by when a run is taken up again.
@@ -52,7 +54,7 @@ public:
 struct video_reading {
     input_config input;
     bool lenient = false;
-    std::string augment = "none";
+    augmentation augment = augmentation::none;
     std::uint64_t seed = 0;
 };
 
@@ -85,7 +87,7 @@ public:
     };
     struct ready {
         std::vector<float> values;
-        std::size_t sample{};
+        std::vector<std::int64_t> labels;
     };
 
     /// `order(n)` is the n-th clip wanted; called in order, from one thread at a time. threads 0: read when it is asked for.

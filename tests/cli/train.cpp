@@ -247,3 +247,38 @@ TEST_CASE("train: a list of videos; a bad one is named, counted and replaced, to
     CHECK(stopped.err.find("limit_exceeded") != std::string::npos);
     CHECK_FALSE(fs::exists(here / "c"));
 }
+
+TEST_CASE("train: augmented videos are drawn by the seed, whoever decodes them") {
+    scratch const here;
+    auto const list = here.file("list.txt", demo_video() + " 1\n" + demo_video() + " 3\n");
+    auto const words = [&](std::string const& out, std::vector<std::string> const& more) {
+        return plus({"train", golden("start.safetensors"), list, "-o", out, "--config", golden("config.json"), "--sampling", "uniform", "--clips", "1", "--crops", "1", "--resize", "32",
+                     "--normalize", "zeroi2v", "--average", "prob", "--steps", "2", "--batch", "2", "--quiet"}, more);
+    };
+    for (std::string const recipe : {"k400", "ssv2"}) {
+        check_success(run(words(here / "a", {"--augment", recipe, "--decode-threads", "3"})));
+        check_success(run(words(here / "b", {"--augment", recipe, "--decode-threads", "1"})));
+        check_success(run(words(here / "c", {"--augment", recipe, "--seed", "1"})));
+        CHECK(content_of(here / "a") == content_of(here / "b"));
+        CHECK(content_of(here / "a") != content_of(here / "c"));
+    }
+}
+
+TEST_CASE("few-shot: mean and interval over draws, repeatable, as a table and as JSON") {
+    auto const words = [&](std::vector<std::string> const& more) {
+        return plus({"few-shot", golden("start.safetensors"), golden("train.safetensors"), "--config", golden("config.json"), "--val", golden("train.safetensors"), "--shots", "1,2",
+                     "--draws", "2", "--steps", "2", "--batch", "4"}, more);
+    };
+    auto const table = run(words({}));
+    check_success(table);
+    CHECK(table.out.find("shots") == 0);
+    auto const first = run(words({"--json"})), second = run(words({"--json", "--threads", "1"}));
+    check_success(first);
+    CHECK(first.out == second.out);
+    auto const document = nlohmann::json::parse(first.out);
+    CHECK(document["rows"].size() == 2);
+    CHECK(document["rows"][1]["shots"] == 2);
+    CHECK(document["rows"][0]["top1"]["draws"].size() == 2);
+    check_error(run({"few-shot", golden("start.safetensors"), golden("train.safetensors"), "--config", golden("config.json"), "--val", golden("train.safetensors"), "--shots", "1,0"}), 2, "bad_number", {"--shots"});
+    check_error(run({"few-shot", golden("start.safetensors"), golden("train.safetensors"), "--config", golden("config.json")}), 2, "usage", {"--val"});
+}

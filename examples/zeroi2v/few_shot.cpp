@@ -1,0 +1,154 @@
+// few-shot: the same training with few samples of each class, several draws for each number of them.
+#include "commands.hpp"
+#include "console.hpp"
+#include "model_source.hpp"
+#include "options.hpp"
+#include "report_json.hpp"
+#include "train_options.hpp"
+#include "train_run.hpp"
+#include "train_source.hpp"
+
+#include <zeroi2v/core/error.hpp>
+#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/train/sample_order.hpp>
+#include <zeroi2v/train/trainer.hpp>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+namespace zeroi2v::program {
+namespace {
+
+std::vector<std::size_t> shots_of(arguments const& typed) {
+    auto const text = typed.value("--shots").value_or("1,2,4,8,16");
+    std::vector<std::size_t> all;
+    for (std::string_view rest = text; !rest.empty();) {
+        auto const word = rest.substr(0, rest.find(','));
+        rest.remove_prefix(std::min(word.size() + 1, rest.size()));
+        std::size_t shots = 0;
+        auto const [end, fault] = std::from_chars(word.data(), word.data() + word.size(), shots);
+        if (fault != std::errc{} || end != word.data() + word.size() || shots == 0 || shots > 1000000)
+            throw usage_error{error_code::bad_number, "--shots: '" + printable(text, 80) + "' found, whole numbers from 1 to 1000000 with commas between expected"};
+        all.push_back(shots);
+    }
+    if (all.empty()) throw usage_error{error_code::bad_number, "--shots: '' found, whole numbers with commas between expected"};
+    return all;
+}
+
+/// The 97.5 % point of Student's t with n degrees of freedom.
+double student_t(std::size_t n) {
+    constexpr std::array<double, 30> table{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+                                           2.120,  2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
+    if (n == 0) return 0;
+    return n <= table.size() ? table[n - 1] : 1.96 + 2.5 / static_cast<double>(n);
+}
+
+struct row {
+    std::size_t shots{};
+    std::vector<double> top1, top5;
+};
+
+double mean(std::vector<double> const& values) {
+    double sum = 0;
+    for (double const v : values) sum += v;
+    return sum / static_cast<double>(values.size());
+}
+
+/// Half of the 95 % interval of the mean; 0 for one value.
+double half_interval(std::vector<double> const& values) {
+    if (values.size() < 2) return 0;
+    double const middle = mean(values);
+    double square = 0;
+    for (double const v : values) square += (v - middle) * (v - middle);
+    auto const n = static_cast<double>(values.size());
+    return student_t(values.size() - 1) * std::sqrt(square / (n - 1) / n);
+}
+
+int run(arguments const& typed, console const& out) {
+    model_options const choice{typed};
+    input_options const typed_input{typed, choice};
+    train_settings const settings{typed};
+    auto const shots = shots_of(typed);
+    auto const draws = typed.number("--draws", 1, 1000).value_or(3);
+    std::size_t const threads = threads_option(typed);
+    if (!typed.value("--val")) throw usage_error{error_code::usage, "--val: missing, held-out data expected: few-shot says how well they are classified"};
+    auto const model = open_model(*typed.operand(0), choice, tolerance_options{typed});
+    auto const reading = [&] { return video_reading{input_of(model, typed_input, input_use::answers), typed_input.lenient, settings.augmentation_kind(), settings.seed}; };
+    auto const data = open_train_source(*typed.operand(1), model.config, reading, out);
+    auto const val = open_train_source(*typed.value("--val"), model.config, reading, out);
+    if (data->groups().size() != 1 || val->groups() != data->groups()) throw usage_error{error_code::bad_option, "few-shot: several label sets found, one expected"};
+    auto const labels = first_labels(*data);
+    auto const average = val->decodes() ? reading().input.average : view_average::prob;
+
+    std::vector<row> rows;
+    signal_watch const watch;
+    progress shown{out, "runs", shots.size() * draws};
+    for (std::size_t const k : shots) {
+        row each;
+        each.shots = k;
+        for (std::uint64_t draw = 0; draw < draws; ++draw) {
+            auto own = settings;
+            own.seed = settings.seed + draw;
+            own.val_every = std::uint64_t{1} << 62U; // at the end only
+            trainer training{load_start(model), trainer_options_of(own, data->groups(), threads)};
+            console const silent{true};
+            auto const outcome = run_training({training, *data, draw_shots(labels, k, own.seed), val.get(), average, own, silent});
+            if (outcome.interrupted != 0) {
+                report_error(to_string(error_code::interrupted), "stopped by signal " + std::to_string(outcome.interrupted));
+                return 128 + outcome.interrupted;
+            }
+            each.top1.push_back(outcome.val->top1[0]);
+            each.top5.push_back(outcome.val->top5[0]);
+            shown.step(rows.size() * draws + draw + 1);
+        }
+        rows.push_back(each);
+    }
+
+    if (typed.has("--json")) {
+        nlohmann::ordered_json list = nlohmann::ordered_json::array();
+        for (auto const& each : rows)
+            list.push_back({{"shots", each.shots}, {"top1", {{"mean", mean(each.top1)}, {"interval95", half_interval(each.top1)}, {"draws", each.top1}}},
+                            {"top5", {{"mean", mean(each.top5)}, {"interval95", half_interval(each.top5)}, {"draws", each.top5}}}});
+        out.print(dump({{"seed", settings.seed}, {"draws", draws}, {"samples", data->size()}, {"evaluated", val->size()}, {"rows", list}}) + "\n");
+        return 0;
+    }
+    std::string text = "shots   top-1, 95 %          top-5, 95 %          of " + std::to_string(draws) + " draws\n";
+    auto const cell = [](std::vector<double> const& values) {
+        std::string one = fixed(100 * mean(values), 2) + (values.size() > 1 ? " +- " + fixed(100 * half_interval(values), 2) : "") + " %";
+        one.resize(std::max<std::size_t>(one.size(), 21), ' ');
+        return one;
+    };
+    for (auto const& each : rows) {
+        std::string number = std::to_string(each.shots);
+        number.resize(std::max<std::size_t>(number.size(), 8), ' ');
+        text += number + cell(each.top1) + cell(each.top5) + "\n";
+    }
+    out.print(text);
+    return 0;
+}
+
+} // namespace
+
+command few_shot_command() {
+    return {{"few-shot",
+             "trains on few samples of each class and says how well that went",
+             {{"START", "a file of init, or any adapted checkpoint"},
+              {"DATA", "clips and labels (safetensors), or a list of videos, `path label` per line"}},
+             {{{"--val", "DATA", "held-out data, evaluated after each run"},
+               {"--shots", "K,...", "samples of each class (default 1,2,4,8,16)"},
+               {"--draws", "N", "runs for each of them, with seeds S to S+N-1 (default 3)"},
+               {"--json", "", "one JSON document on stdout"},
+               {"--threads", "N", "1 to 1024 (default: the processors of this process)"}},
+              schedule_group(), recipe_group(), model_group(), input_group(), common_group()},
+             "The interval is Student's t over the draws; each draw has other samples, another order and other dropout."},
+            run};
+}
+
+} // namespace zeroi2v::program
