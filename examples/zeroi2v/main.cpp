@@ -1,4 +1,4 @@
-// zeroi2v: inspect, convert, merge and run ZeroI2V video transformers.
+// zeroi2v: inspect, convert, train, merge and run ZeroI2V video transformers.
 #include "arguments.hpp"
 #include "commands.hpp"
 #include "console.hpp"

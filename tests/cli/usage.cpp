@@ -6,7 +6,7 @@
 using namespace cli;
 
 namespace {
-constexpr std::array commands{"inspect", "init", "convert", "merge", "preprocess", "logits", "features", "classify", "eval", "compare", "bench", "presets"};
+constexpr std::array commands{"inspect", "init", "convert", "merge", "preprocess", "logits", "features", "classify", "eval", "compare", "train", "few-shot", "bench", "presets"};
 }
 
 TEST_CASE("help stands on stdout, for every command") {

@@ -60,7 +60,7 @@ struct block_activations {
     float* x{};                       // (M,C) what enters
     std::array<float*, 3> hidden_in{}; // (M,R) of T_Adapter_in, or of _q (Q,R), _k, _v (M,R)
     float* qkv{};                     // (M,3C)
-    float* attended{};                // (Q,C)
+    float* attended{};                // (Q,C), where out_proj trains
     float* projected{};               // (Q,C) of out_proj, where S_Adapter follows
     float* hidden_out{};              // (Q,R) of S_Adapter
     float* behind{};                  // (Q,C) the residual stream after attention
@@ -76,7 +76,7 @@ struct block_activations {
         for (std::size_t j = 0; j < block.in_proj.size(); ++j)
             if (block.in_proj[j].adapter) hidden_in[j] = from.floats((block.in_proj[j].queries_only ? q : m) * rank);
         qkv = from.floats(m * 3 * width);
-        attended = from.floats(q * width);
+        if (block.out_proj.trains()) attended = from.floats(q * width);
         if (block.S_Adapter) {
             projected = from.floats(q * width);
             hidden_out = from.floats(q * rank);

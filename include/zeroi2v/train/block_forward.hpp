@@ -126,20 +126,21 @@ inline void block_forward(pass_context const& on, training_block const& block, b
         }
         detail::linear_forward(on, part.linear, input, v.columns(kept.qkv, part));
     }
+    float* const attended = block.out_proj.trains() ? kept.attended : scratch.b;
     std::size_t const stride = 3 * v.width;
     auto const from = [&](std::size_t first) { return token_rows<float const>{kept.qkv + first, rows.tokens * stride, stride, rows.head_dim}; };
     auto const shape = rows.attention(block);
     attention(on.kernels, on.workers, shape, from(0), from(v.width), from(2 * v.width),
-              {kept.attended, shape.queries * v.width, v.width, rows.head_dim},
+              {attended, shape.queries * v.width, v.width, rows.head_dim},
               [&](std::size_t head, std::size_t frame) { return on.map.source(head, frame, rows.frames); }, scratch.attention);
     auto const behind = v.behind(kept.behind);
     auto const x = v.chosen<float const>(kept.x);
     if (block.S_Adapter) {
-        detail::linear_forward(on, block.out_proj, v.behind<float const>(kept.attended), v.behind(kept.projected));
+        detail::linear_forward(on, block.out_proj, v.behind<float const>(attended), v.behind(kept.projected));
         detail::adapter_forward(on, *block.S_Adapter, on.adapter(block.number, 4), v.step, v.behind<float const>(kept.projected), kept.hidden_out, behind);
         detail::add_rows(on.workers, x, behind);
     } else {
-        detail::linear_forward(on, block.out_proj, v.behind<float const>(kept.attended), behind, x);
+        detail::linear_forward(on, block.out_proj, v.behind<float const>(attended), behind, x);
     }
     // MLP.
     auto const normal = v.behind(scratch.a);

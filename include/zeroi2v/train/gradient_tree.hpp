@@ -30,15 +30,16 @@ template <class T>
 ///
 /// Numerics  the same bits for every executor, every number of leaves filled at a time, and every division of the samples
 ///           into subtrees of a power of two.
-/// Cost      memory: leaves + floor(log2 n) + 1 gradients at most.    Test  tests/unit/train/gradient_tree.cpp
+/// Cost      memory: leaves + floor(log2 n) gradients at most.    Test  tests/unit/train/gradient_tree.cpp
 class gradient_tree {
 public:
-    gradient_tree(std::size_t floats, std::size_t leaves) : floats_{floats} {
-        for (std::size_t i = 0; i < leaves; ++i) leaves_.push_back(take());
-    }
+    gradient_tree(std::size_t floats, std::size_t leaves) : floats_{floats}, leaves_(leaves, empty) {}
 
     /// Where a sample's gradient goes: `leaves` of them may be filled at a time.
-    [[nodiscard]] float* leaf(std::size_t i) noexcept { return data(leaves_[i]); }
+    [[nodiscard]] float* leaf(std::size_t i) {
+        if (leaves_[i] == empty) leaves_[i] = take();
+        return data(leaves_[i]);
+    }
 
     /// The next sample's gradient is in leaf i.
     void push(executor& workers, std::size_t i) {
@@ -52,7 +53,7 @@ public:
         }
         if (level == levels_.size()) levels_.push_back(empty);
         levels_[level] = sum;
-        leaves_[i] = take();
+        leaves_[i] = empty;
     }
 
     /// The sum of all that was pushed, valid until the next push. At least one sample was.
@@ -80,9 +81,9 @@ public:
         }
     }
 
-    /// Gradients that a batch of n samples with `leaves` filled at a time needs at most.
+    /// Gradients that a batch of n samples, 1 or more, with `leaves` filled at a time needs at most.
     [[nodiscard]] static constexpr std::size_t buffers(std::size_t samples, std::size_t leaves) noexcept {
-        return leaves + static_cast<std::size_t>(std::bit_width(samples));
+        return leaves + static_cast<std::size_t>(std::bit_width(samples)) - 1;
     }
 
 private:

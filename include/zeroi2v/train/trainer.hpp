@@ -159,10 +159,12 @@ public:
             std::size_t const here = std::min(lanes_, count - first);
             std::size_t const done = losses_.size();
             losses_.resize(done + here);
+            leaves_.resize(here);
+            for (std::size_t lane = 0; lane < here; ++lane) leaves_[lane] = tree_->leaf(lane);
             auto const one = [&](std::size_t lane) {
                 clip_options const how{options_.adapter_dropout, options_.head_dropout, options_.label_smoothing, options_.label_groups, options_.seed, step_,
                                        done + lane, 1.0 / static_cast<double>(expected_)};
-                losses_[done + lane] = passes_[lane]->loss_and_gradient(clip(clips, first + lane), labels.subspan((first + lane) * groups, groups), how, tree_->leaf(lane));
+                losses_[done + lane] = passes_[lane]->loss_and_gradient(clip(clips, first + lane), labels.subspan((first + lane) * groups, groups), how, leaves_[lane]);
             };
             if (lanes_ == 1) one(0);
             else team_.run(static_cast<int>(here), [&](int lane) { one(static_cast<std::size_t>(lane)); });
@@ -299,6 +301,7 @@ private:
     std::optional<gradient_tree> tree_;
     std::span<float> gradient_;
     std::vector<double> losses_;
+    std::vector<float*> leaves_;
     std::uint64_t expected_{}; // clips of the batch that was begun; 0: none was
     std::uint64_t step_{};
 };
