@@ -138,9 +138,9 @@ public:
     /// Writes one, and only then removes those beyond the newest two; those of later steps too, from which no run went on.
     void save(training_checkpoint const& checkpoint) const {
         save_training_checkpoint(path_of(checkpoint.state.step), checkpoint);
-        std::size_t before = 0;
+        std::size_t whole = 0;
         for (std::uint64_t const step : steps())
-            if (step > checkpoint.state.step || ++before > kept) remove(step);
+            if (step > checkpoint.state.step || ++whole > kept) remove(step);
     }
 
     /// The newest that is whole; `bad(path, reason)` for each that is not. None where there is no file at all.

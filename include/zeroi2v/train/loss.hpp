@@ -56,9 +56,9 @@ namespace zeroi2v {
 [[nodiscard]] inline bool label_in_top(std::span<float const> logits, std::int64_t label, std::size_t top) noexcept {
     if (label < 0 || static_cast<std::size_t>(label) >= logits.size()) return false;
     auto const at = static_cast<std::size_t>(label);
-    std::size_t before = 0;
-    for (std::size_t k = 0; k < logits.size(); ++k) before += logits[k] > logits[at] || (logits[k] == logits[at] && k < at) ? 1U : 0U;
-    return before < top;
+    std::size_t ahead = 0;
+    for (std::size_t k = 0; k < logits.size(); ++k) ahead += logits[k] > logits[at] || (logits[k] == logits[at] && k < at) ? 1U : 0U;
+    return ahead < top;
 }
 
 } // namespace zeroi2v

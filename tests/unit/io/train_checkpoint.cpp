@@ -5,9 +5,14 @@
 
 #include <doctest/doctest.h>
 
+#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace zeroi2v;
 
@@ -102,6 +107,34 @@ TEST_CASE("two are kept, files of other names are left alone, the newest whole o
     run.clear();
     CHECK(run.steps().empty());
     CHECK(std::filesystem::exists(here.path() / "other.ckpt-3"));
+}
+
+TEST_CASE("a disk that takes no more leaves the checkpoints before it whole, and no temporary file") {
+    test::temporary_folder const here;
+    training_checkpoints const run{here.path() / "out"};
+    run.save(example(1));
+    run.save(example(2));
+    // In a child: the limit holds for a process, and its signal would end this one.
+    auto const child = ::fork();
+    if (child == 0) {
+        struct rlimit const limit{300, 300};
+        ::signal(SIGXFSZ, SIG_IGN);
+        if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(50);
+        try {
+            run.save(example(3));
+        } catch (resource_error const& fault) {
+            ::_exit(fault.code() == error_code::write_failed ? 7 : 51);
+        } catch (...) {
+            ::_exit(52);
+        }
+        ::_exit(53);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(WEXITSTATUS(status) == 7);
+    CHECK(run.steps() == std::vector<std::uint64_t>{2, 1});
+    CHECK(here.entries() == 2);
+    CHECK(run.newest([](error const&) { FAIL("damaged"); })->state.step == 2);
 }
 
 TEST_CASE("differences of fingerprints are listed by name, what only one of them has too") {
