@@ -100,7 +100,7 @@ inline void attention_backward(kernel_table const& kernels, executor& workers, a
         detail::pack_columns(kernels, rows(k, frame, keys), scale, keys_along, all);
         bool first = true;
         for (std::size_t const t : readers) {
-            auto const after = [&](matrix_view<float> const& gradient) { return first ? matrix_view<float const>{} : matrix_view<float const>{gradient}; };
+            auto const sum_so_far = [&](matrix_view<float> const& gradient) { return first ? matrix_view<float const>{} : matrix_view<float const>{gradient}; };
             detail::multiply_panels(kernels, rows(q, t, queries), keys_across, {}, scores);
             kernels.softmax({scores.data, scores.stride, scores.data, scores.stride, queries, keys});
             detail::multiply_panels(kernels, rows(dy, t, queries), values_across, {}, other);
@@ -109,11 +109,11 @@ inline void attention_backward(kernel_table const& kernels, executor& workers, a
 
             detail::transpose_block(scores.data, scores.stride, queries, keys, turned.data, turned.stride);
             detail::pack_columns(kernels, rows(dy, t, queries), 1.0F, others_along, all);
-            detail::multiply_panels(kernels, turned, others_along, after(gradient_v), gradient_v);
+            detail::multiply_panels(kernels, turned, others_along, sum_so_far(gradient_v), gradient_v);
 
             detail::transpose_block(other.data, other.stride, queries, keys, turned.data, turned.stride);
             detail::pack_columns(kernels, rows(q, t, queries), scale, others_along, all);
-            detail::multiply_panels(kernels, turned, others_along, after(gradient_k), gradient_k);
+            detail::multiply_panels(kernels, turned, others_along, sum_so_far(gradient_k), gradient_k);
             first = false;
         }
     };
