@@ -32,7 +32,7 @@ inline void transpose_block(float const* from, std::size_t stride, std::size_t r
 /// to[c][r] = from[r][c].
 ///
 /// Shapes  from (M,N), to (N,M); `to` aligned to 16 bytes, its stride a multiple of 4.   Numerics  exact copies.
-/// Errors  extents mismatch, alignment -> ZEROI2V_REQUIRE.    Test  tests/unit/ops/transpose.cpp
+/// Errors  extents mismatch, alignment -> ZEROI2V_REQUIRE.    Test  tests/unit/ops/float_panels.cpp
 inline void transpose(executor& workers, matrix_view<float const> from, matrix_view<float> to) {
     ZEROI2V_REQUIRE(to.same_shape(from.columns, from.rows), "zeroi2v::transpose: to must be columns by rows of from");
     ZEROI2V_REQUIRE(to.stride % 4 == 0 && reinterpret_cast<std::uintptr_t>(to.data) % 16 == 0,

@@ -35,7 +35,7 @@ struct adamw_tensor {
 ///
 /// Numerics  in float, the factors computed in double, as torch.optim.AdamW does on a CPU.
 /// Source    Loshchilov, Hutter: Decoupled weight decay regularization; PyTorch's single-tensor implementation.
-/// Test      tests/unit/train/adamw.cpp
+/// Test      tests/unit/train/parts.cpp
 class adamw {
 public:
     adamw(adamw_options const& options, std::uint64_t step) noexcept

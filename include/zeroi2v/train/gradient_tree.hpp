@@ -30,7 +30,7 @@ template <class T>
 ///
 /// Numerics  the same bits for every executor, every number of leaves filled at a time, and every division of the samples
 ///           into subtrees of a power of two.
-/// Cost      memory: leaves + floor(log2 n) gradients at most.    Test  tests/unit/train/gradient_tree.cpp
+/// Cost      memory: leaves + floor(log2 n) gradients at most.    Test  tests/unit/train/parts.cpp
 class gradient_tree {
 public:
     gradient_tree(std::size_t floats, std::size_t leaves) : floats_{floats}, leaves_(leaves, empty) {}

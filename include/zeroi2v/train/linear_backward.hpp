@@ -30,7 +30,7 @@ namespace zeroi2v {
 /// Shapes    dy (rows,out), x (rows,in) at any stride, dw (out,in).
 /// Numerics  the product on the f32 matmul kernel: blocks of 256 rows, each in order; the same bits for every executor.
 /// Errors    extents mismatch -> ZEROI2V_REQUIRE.   Cost  2 rows out in flops; the narrower operand is laid on its side.
-///           scratch: weight_gradient_scratch floats, aligned to 64.     Test  tests/unit/train/linear_backward.cpp
+///           scratch: weight_gradient_scratch floats, aligned to 64.     Test  tests/unit/train/parts.cpp
 inline void weight_gradient(kernel_table const& kernels, executor& workers, matrix_view<float const> dy, matrix_view<float const> x, float scale,
                             float* dw, float* scratch) {
     ZEROI2V_REQUIRE(dy.rows == x.rows, "zeroi2v::weight_gradient: dy and x must have the same rows");
@@ -87,7 +87,7 @@ inline void bias_gradient(executor& workers, matrix_view<float const> dy, float 
 
 /// dweight[c] = sum over rows of dy[r,c] n[r,c], dbias[c] = sum of dy[r,c], n the normal rows of x.
 ///
-/// Numerics  in double throughout.     Test  tests/unit/train/linear_backward.cpp
+/// Numerics  in double throughout.     Test  tests/unit/train/parts.cpp
 inline void layer_norm_gradient(executor& workers, matrix_view<float const> x, matrix_view<float const> dy, double eps, std::span<double> scratch,
                                 float* dweight, float* dbias) {
     ZEROI2V_REQUIRE(scratch.size() >= 2 * x.rows && dy.same_shape(x.rows, x.columns), "zeroi2v::layer_norm_gradient: 2 doubles of scratch per row");

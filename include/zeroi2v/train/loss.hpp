@@ -19,7 +19,7 @@ namespace zeroi2v {
 /// Shapes    logits, gradient (K); labels (G), label g within group g; groups (G), sizes that add up to K; none: one group.
 /// Numerics  in double; the gradient is rounded once. A non-finite logit makes the loss non-finite.
 /// Errors    sizes that do not fit, a label outside its group -> ZEROI2V_REQUIRE.
-/// Test      tests/unit/train/loss.cpp
+/// Test      tests/unit/train/parts.cpp
 [[nodiscard]] inline double cross_entropy(std::span<float const> logits, std::span<std::int64_t const> labels, std::span<std::size_t const> groups,
                                           double smoothing, double weight, std::span<float> gradient) {
     std::size_t const whole[1]{logits.size()};

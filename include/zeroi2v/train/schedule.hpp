@@ -15,7 +15,7 @@ namespace zeroi2v {
 ///   decay(i)  = (1 + cos(pi floor(i / steps_per_epoch) / epochs)) / 2, the cosine stepped per epoch;
 ///               (1 + cos(pi i / total_steps)) / 2 where `per_step` is set; 1 where `cosine` is not
 ///
-/// Source  ZeroI2V's configurations as mmengine's LinearLR and CosineAnnealingLR compute them.   Test  tests/unit/train/schedule.cpp
+/// Source  ZeroI2V's configurations as mmengine's LinearLR and CosineAnnealingLR compute them.   Test  tests/unit/train/parts.cpp
 struct lr_schedule {
     bool cosine = true;
     bool per_step = false;

@@ -59,7 +59,7 @@ struct trained_tensor {
 /// The tensors of a model that train, in the visitor's order, numbered through.
 ///
 /// The constructor brings them to f32 (exact for f16 and bf16). The weights must outlive the table and stay where they are.
-/// Errors  nothing trains -> model_error bad_config.     Test  tests/unit/train/trainable.cpp
+/// Errors  nothing trains -> model_error bad_config.     Test  tests/unit/train/trainer.cpp
 class trained_tensors {
 public:
     static constexpr std::size_t none = static_cast<std::size_t>(-1);
