@@ -422,6 +422,20 @@ inline int ffmpeg_clean_buffer(AVCodecContext* context, AVFrame* frame, int flag
     }
 }
 
+/// Whether the decoder may work on several frames at once. An error of the others, mpeg4 among them, can leave a frame
+/// marked as made and without a picture; frame threads hand it on, and libavcodec then ends the process by an assertion.
+/// Slice threads would switch off their search for damage, so they get one thread.
+[[nodiscard]] constexpr bool ffmpeg_threads_frames(AVCodecID id) noexcept {
+    switch (id) {
+    case AV_CODEC_ID_H264:
+    case AV_CODEC_ID_HEVC:
+    case AV_CODEC_ID_VP8:
+    case AV_CODEC_ID_VP9:
+    case AV_CODEC_ID_AV1: return true;
+    default: return false;
+    }
+}
+
 /// One pass over a video stream, from its first packet to its last.
 class ffmpeg_pass {
 public:
@@ -441,7 +455,8 @@ public:
         decoder_->pkt_timebase = input.stream().time_base;
         decoder_->max_pixels = ffmpeg_max_pixels(options);
         // which packet a decoder complains about is certain on one thread only
-        decoder_->thread_count = options.lenient ? 1 : std::clamp(options.threads, 1, 64);
+        bool const threaded = !options.lenient && ffmpeg_threads_frames(is.codec_id);
+        decoder_->thread_count = threaded ? std::clamp(options.threads, 1, 64) : 1;
         decoder_->thread_type = FF_THREAD_FRAME; // slice threads would switch off the search for damage
         decoder_->get_buffer2 = &ffmpeg_clean_buffer;
         decoder_->err_recognition = AV_EF_CRCCHECK;

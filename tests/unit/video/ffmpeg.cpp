@@ -432,6 +432,31 @@ TEST_CASE("D2: cut and damaged files; strict names the frame, lenient skips and 
     CHECK(decode_all(folder / "end.mp4").code == "unsupported_format");
 }
 
+TEST_CASE("D2: a decoder whose frame threads would end the process on damage gets one thread") {
+    video_test::temporary_folder const folder;
+    for (std::string const file : {"a.avi", "a.mkv"}) {
+        CAPTURE(file);
+        encode(folder / file, {.encoder = "mpeg4", .frames = 30, .b_frames = 0});
+        auto const content = video_test::read_file(folder / file);
+        auto const places = video_test::packets_of(folder / file);
+        REQUIRE(places.size() == 30);
+        auto const whole = decode_all(folder / file, {.threads = 1});
+        CHECK(decode_all(folder / file, {.threads = 4}).hashes == whole.hashes);
+        std::size_t refused = 0;
+        for (std::size_t i = 5; i < 25; ++i) {
+            auto damaged = content;
+            for (std::size_t at = places[i].second / 2; at < places[i].second; ++at)
+                damaged[places[i].first + at] = static_cast<std::uint8_t>(at * 37 + i);
+            video_test::write_file(folder / ("damaged_" + file), damaged);
+            outcome const found = decode_all(folder / ("damaged_" + file), {.threads = 4});
+            CHECK((found.code == "none" || found.code == "decode_failed"));
+            CHECK(found.what == decode_all(folder / ("damaged_" + file), {.threads = 1}).what);
+            refused += found.code == "decode_failed" ? 1U : 0U;
+        }
+        CHECK(refused >= 15);
+    }
+}
+
 TEST_CASE("D2: 200 random damages, strict and lenient: a result or a typed error, the same every time") {
     video_test::temporary_folder const folder;
     encode(folder / "a.mp4", {.frames = 12, .group = 6});
