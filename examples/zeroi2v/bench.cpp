@@ -16,6 +16,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -24,6 +25,7 @@
 #include <variant>
 #include <vector>
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -110,9 +112,12 @@ private:
 /// The peak memory of a process that does nothing but answer once with one variant. Runs before this process has threads or
 /// large memory of its own. Merged weights have the sizes of the base's, so the child need not merge: it loads those alone.
 std::optional<std::size_t> peak_rss(variant which, material const& m, run_options const& run) {
+    ::pid_t const parent = ::getpid();
     ::pid_t const child = ::fork();
     if (child < 0) return std::nullopt;
     if (child == 0) {
+        // it dies with its parent, also where that died before the wish was uttered
+        if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(1);
         try {
             std::optional<contestant> answering;
             if (which == variant::adapted) answering.emplace(engine_of(adapted_weights(m), run));

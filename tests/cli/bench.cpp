@@ -1,6 +1,16 @@
 // bench: what it prints, not how fast it is.
 #include "program.hpp"
 
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 using namespace cli;
 using nlohmann::json;
 
@@ -25,7 +35,55 @@ void check_document(outcome const& found, std::size_t repetitions) {
     CHECK(document["peak_rss_bytes"].size() == 3);
 }
 
+/// A process whose parent is `parent`, as /proc says; -1 where there is none.
+::pid_t child_of(::pid_t parent) {
+    for (auto const& entry : fs::directory_iterator{"/proc"}) {
+        auto const name = entry.path().filename().native();
+        if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+        std::ifstream stream{entry.path() / "stat"};
+        std::string line;
+        std::getline(stream, line);
+        auto const end = line.rfind(") "); // then the state, one letter, and the parent
+        if (end != std::string::npos && std::atol(line.c_str() + end + 3) == parent) return static_cast<::pid_t>(std::stol(name));
+    }
+    return -1;
+}
+
 } // namespace
+
+TEST_CASE("a bench that is ended takes the child with it that measures its memory") {
+    for (int const signal : {SIGTERM, SIGKILL}) {
+        CAPTURE(signal);
+        REQUIRE(::prctl(PR_SET_CHILD_SUBREAPER, 1) == 0); // an orphan becomes this process's
+        ::pid_t const bench = ::fork();
+        REQUIRE(bench >= 0);
+        if (bench == 0) {
+            int const nowhere = ::open("/dev/null", O_RDWR);
+            ::dup2(nowhere, STDOUT_FILENO);
+            ::dup2(nowhere, STDERR_FILENO);
+            ::execl(ZEROI2V_PROGRAM, "zeroi2v", "bench", "--preset", "clip-l14-k400-8f", static_cast<char*>(nullptr));
+            ::_exit(127);
+        }
+        ::pid_t child = -1;
+        for (int tries = 0; child < 0 && tries < 1000; ++tries) {
+            std::this_thread::sleep_for(std::chrono::milliseconds{10});
+            child = child_of(bench);
+        }
+        ::kill(bench, signal);
+        int status = 0;
+        CHECK(::waitpid(bench, &status, 0) == bench);
+        REQUIRE(child > 0);
+        ::pid_t ended = 0;
+        for (int tries = 0; ended == 0 && tries < 500; ++tries) {
+            ended = ::waitpid(child, &status, WNOHANG);
+            if (ended == 0) std::this_thread::sleep_for(std::chrono::milliseconds{10});
+        }
+        if (ended == 0) ::kill(child, SIGKILL), ::waitpid(child, &status, 0);
+        CHECK(ended == child);
+        CHECK(!(WIFEXITED(status) && WEXITSTATUS(status) == 0)); // it did not live to its end
+        ::prctl(PR_SET_CHILD_SUBREAPER, 0);
+    }
+}
 
 TEST_CASE("bench of random weights, of an adapted and of a merged file") {
     check_document(run({"bench", "--config", test_data("b16_short/config.json"), "--json", "--repetitions", "3", "--threads", "2"}), 3);
