@@ -76,7 +76,7 @@ void prepare_process() {
     for (int const signal : {SIGINT, SIGTERM, SIGHUP}) {
         struct sigaction before {};
         ::sigaction(signal, nullptr, &before);
-        if (before.sa_handler != SIG_IGN || signal != SIGHUP) ::sigaction(signal, &end, nullptr); // nohup
+        if (before.sa_handler != SIG_IGN) ::sigaction(signal, &end, nullptr); // nohup, or the background of a script
     }
     // glibc would raise the threshold with each matrix that is freed, and keep the holes between those that stay.
     ::mallopt(M_MMAP_THRESHOLD, 1 << 20);

@@ -78,7 +78,10 @@ signal_watch::signal_watch() {
     note.sa_handler = note_signal;
     sigfillset(&note.sa_mask);
     note.sa_flags = SA_RESTART;
-    for (std::size_t i = 0; i < watched.size(); ++i) ::sigaction(watched[i], &note, &before_watch[i]);
+    for (std::size_t i = 0; i < watched.size(); ++i) {
+        ::sigaction(watched[i], nullptr, &before_watch[i]);
+        if (before_watch[i].sa_handler != SIG_IGN) ::sigaction(watched[i], &note, nullptr); // who ignores it goes on so
+    }
 }
 
 signal_watch::~signal_watch() {

@@ -91,6 +91,19 @@ TEST_CASE("signals end the program at once and leave nothing behind") {
     }
 }
 
+TEST_CASE("signals that were ignored before stay so") {
+    scratch const here;
+    auto const config = large_config(here);
+    for (int const signal : {SIGINT, SIGTERM, SIGHUP}) {
+        CAPTURE(signal);
+        auto const found = run({"init", "-o", here / "out.safetensors", "--config", config},
+                               {.signal = signal, .ignoring = true, .when_exists = ".zeroi2v-", .watched = here.path()});
+        check_success(found);
+        CHECK(here.names() == std::vector<std::string>{"large.json", "out.safetensors"});
+        fs::remove(here / "out.safetensors");
+    }
+}
+
 TEST_CASE("a reader that has gone ends the program with 141, a full device with 7") {
     for (std::vector<std::string> const& words : {std::vector<std::string>{"presets"}, {"--help"}, {"--version"}, {"inspect", test_data("formats/half.pth"), "--json"},
                                                   {"compare", test_data("formats/half.pth"), test_data("formats/half.pth")}}) {

@@ -60,6 +60,7 @@ bool has_match(fs::path const& folder, std::string const& beginning) {
     }
     ::signal(SIGPIPE, SIG_DFL);
     ::signal(SIGXFSZ, SIG_DFL);
+    if (how.signal != 0) ::signal(how.signal, how.ignoring ? SIG_IGN : SIG_DFL);
     if (how.to == conditions::output::closed) ::close(STDOUT_FILENO);
     else if (how.to == conditions::output::full) ::dup2(::open("/dev/full", O_WRONLY), STDOUT_FILENO);
     else ::dup2(out, STDOUT_FILENO);

@@ -32,6 +32,7 @@ struct conditions {
     fs::path folder{};                                ///< to run in
     enum class output { captured, closed, broken_pipe, full } to = output::captured;
     int signal = 0;                                   ///< sent as soon as `when_exists` has a match
+    bool ignoring = false;                            ///< the program starts with `signal` ignored, as under nohup
     std::string when_exists{};                        ///< a name's beginning in `watched`
     fs::path watched{};
     std::size_t address_space = 0;                    ///< RLIMIT_AS in bytes; 0: as it is
