@@ -16,7 +16,9 @@ std::vector<listed_video> read_video_list(std::filesystem::path const& path) {
     std::string const name = printable(path.native(), 4096);
     std::vector<listed_video> videos;
     std::size_t number = 0;
-    for (std::string_view rest = text; !rest.empty();) {
+    std::string_view rest = text;
+    if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
+    while (!rest.empty()) {
         ++number;
         auto const end = std::min(rest.find('\n'), rest.size());
         auto line = rest.substr(0, end);
@@ -32,6 +34,8 @@ std::vector<listed_video> read_video_list(std::filesystem::path const& path) {
         while (!video.empty() && is_blank(video.back())) video.remove_suffix(1);
         if (fault != std::errc{} || stop != digits.data() + digits.size() || digits.empty() || video.empty())
             throw usage_error{error_code::usage, name + ": line " + std::to_string(number) + ": '" + printable(line, 200) + "' found, a path, a blank and a class number expected"};
+        if (video.find('\0') != std::string_view::npos)
+            throw usage_error{error_code::usage, name + ": line " + std::to_string(number) + ": a NUL byte found, a path without one expected"};
         videos.push_back({std::string{video}, path.parent_path() / std::filesystem::path{std::string{video}}, label, number});
     }
     if (videos.empty()) throw usage_error{error_code::usage, name + ": no line found, at least one video expected"};

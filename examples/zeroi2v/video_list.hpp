@@ -16,7 +16,8 @@ struct listed_video {
 };
 
 /// `path label` per line, the label after the last blank; paths are relative to the list's folder.
-/// Errors  unreadable, or a line without a label -> usage_error.
+/// A byte order mark at the beginning is passed over.
+/// Errors  unreadable, a line without a label, or a NUL byte in a path -> usage_error.
 [[nodiscard]] std::vector<listed_video> read_video_list(std::filesystem::path const& path);
 
 /// Errors  a label that is no class -> model_error bad_labels with its line.

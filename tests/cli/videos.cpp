@@ -232,6 +232,8 @@ TEST_CASE("eval counts right, wrong and bad") {
     auto const text = eval("a b.mp4 " + right + "\n");
     check_success(text);
     CHECK(text.out.find("top-1    100.00 %") != std::string::npos);
+    check_success(eval("\xEF\xBB\xBF" + ("a b.mp4 " + right) + "\n"));
+    check_error(eval("a b.mp4 " + right + "\na b.mp4" + std::string{"\0.mp4 1\n", 8}), 2, "usage", {"line 2", "NUL"});
     check_error(eval("a b.mp4 10\n"), 4, "bad_labels", {"line 1", "10"});
     check_error(eval("a b.mp4\n"), 2, "usage", {"line 1"});
     check_error(eval("a b.mp4 -1\n"), 2, "usage", {"line 1"});
