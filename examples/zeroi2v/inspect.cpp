@@ -150,13 +150,15 @@ int run(arguments const& typed, console const& out) {
     tolerance_options const tolerance{typed};
     checkpoint const file = open_checkpoint(*typed.operand(0));
     auto const model = as_model(file);
-    out.print(typed.has("--json") ? as_json(file, model ? &*model : nullptr) : as_text(file, model ? &*model : nullptr));
+    std::string proof;
     if (typed.has("--self-test")) {
         if (!model) throw model_error{error_code::missing_tensors, file.path() + ": no model found, one with a self-test expected"};
         progress const shown{out, "self-test"};
         auto const found = self_test(*model, {.threads = threads_option(typed), .kernels = &kernels_from_environment()}, to_load_options(tolerance));
-        if (!typed.has("--json")) out.print_unless_quiet("  self-test passed: logits differ by at most " + scientific(found.max_abs) + ", " + scientific(found.tolerance) + " allowed\n");
+        proof = "  self-test passed: logits differ by at most " + scientific(found.max_abs) + ", " + scientific(found.tolerance) + " allowed\n";
     }
+    out.print(typed.has("--json") ? as_json(file, model ? &*model : nullptr) : as_text(file, model ? &*model : nullptr));
+    if (!typed.has("--json") && !proof.empty()) out.print_unless_quiet(proof);
     return 0;
 }
 

@@ -239,8 +239,8 @@ TEST_CASE("the self-test of a changed file fails") {
     weight.as<float>()[7] += 0.5F;
     zeroi2v::write_safetensors(here / "m.safetensors", file);
     auto const found = run({"inspect", here / "m.safetensors", "--self-test"});
-    CHECK(found.status == 3);
-    CHECK(found.err.starts_with("zeroi2v: error[self_test_failed]: "));
+    check_error(found, 3, "self_test_failed", {"logit"}); // with nothing on stdout
+    check_error(run({"inspect", here / "m.safetensors", "--self-test", "--json"}), 3, "self_test_failed");
 }
 
 TEST_CASE("inspect says what is there, and guesses nothing") {

@@ -78,6 +78,11 @@ TEST_CASE("one logit that is off fails, whichever it is and whatever its sign") 
     auto negated = f.document();
     for (auto& each : negated["logits"]) each = -each.get<double>();
     CHECK(f.fails(negated.dump(), "logit"));
+    auto far = f.document();
+    far["logits"][0] = -1e300;
+    auto const found = f.outcome(far.dump());
+    REQUIRE(found);
+    CHECK(found->second.find("-1e+300 expected") != std::string::npos);
 }
 
 TEST_CASE("a self-test that is none fails") {
