@@ -9,6 +9,7 @@
 #include <zeroi2v/io/checkpoint.hpp>
 #include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/safetensors_json.hpp>
 #include <zeroi2v/io/vit_io.hpp>
 #include <zeroi2v/model/init.hpp>
 #include <zeroi2v/model/stated_config.hpp>
@@ -98,6 +99,16 @@ void take_image(vit_weights<Adapters>& weights, vit_file const& file, load_optio
     });
 }
 
+/// Errors  more tensors than a file may hold -> model_error bad_config.
+template <class Adapters>
+void require_room(vit_weights<Adapters> const& weights, std::string const& source) {
+    std::size_t tensors = 0;
+    for_each_tensor(weights, [&](std::string const&, stored_tensor const&, shape const&, parameter_role) { ++tensors; });
+    if (tensors > safetensors_max_tensors)
+        throw model_error{error_code::bad_config, source + ": layers: " + std::to_string(weights.config.layers()) + " found, they have "
+                                                      + std::to_string(tensors) + " tensors, at most " + std::to_string(safetensors_max_tensors) + " in a file expected"};
+}
+
 int run(arguments const& typed, console const& out) {
     model_options const choice{typed};
     auto const options = to_load_options(tolerance_options{typed});
@@ -128,6 +139,7 @@ int run(arguments const& typed, console const& out) {
     std::size_t parameters = 0;
     progress const shown{out, "init"};
     auto const make = [&](auto weights) {
+        require_room(weights, stated.source);
         if (image.file) take_image(weights, *image.file, options);
         draw_missing(weights, drawing);
         parameters = parameter_count(weights);

@@ -330,6 +330,11 @@ TEST_CASE("init draws the same bits everywhere, and zero adapters change nothing
     CHECK(sized["cls_head.fc_cls.weight"].sizes() == zeroi2v::shape{7, 96});
     CHECK(sized["backbone.temporal_embedding"].sizes() == zeroi2v::shape{1, 3, 96});
     check_error(run({"init", "-o", here / "no"}), 4, "bad_config");
+    auto deep = json::parse(content_of(config));
+    deep["layers"] = 4096; // more tensors than a file may hold: said before any is drawn
+    auto const found = run({"init", "-o", here / "no", "--config", here.file("deep.json", deep.dump())});
+    check_error(found, 4, "bad_config", {"deep.json", "layers: 4096", "65536"});
+    CHECK(found.seconds < 10);
 }
 
 TEST_CASE("init around an image checkpoint keeps its weights") {
