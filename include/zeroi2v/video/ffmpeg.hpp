@@ -183,11 +183,13 @@ public:
 
     [[noreturn]] void fail(int code, error_code kind, std::string const& rest) const {
         if (code == AVERROR(ENOMEM)) { // memory is short, or the file asks for more than anybody has
-            constexpr std::size_t modest = std::size_t{64} << 20;
-            std::unique_ptr<void, ffmpeg_deleter<av_free>> const memory{av_malloc(modest)};
+            constexpr std::size_t most = std::numeric_limits<int>::max() - 64; // that FFmpeg ever grants in one piece
+            std::unique_ptr<void, ffmpeg_deleter<av_free>> const memory{av_malloc(most)};
             if (!memory) throw resource_error{error_code::out_of_memory, file_.name() + ": FFmpeg found no memory"};
             throw video_error{error_code::limit_exceeded, file_.name() + ": more memory asked for than FFmpeg grants"};
         }
+        if (code == AVERROR(EAGAIN)) // a thread that the system does not give
+            throw resource_error{error_code::thread_unavailable, file_.name() + ": no thread for the decoder" + rest};
         throw video_error{kind, file_.name() + ": " + ffmpeg_text(code) + rest};
     }
 
@@ -318,7 +320,9 @@ private:
         set("dst_format", AV_PIX_FMT_RGB24);
         set("sws_flags", SWS_BICUBIC);
         if (wanted.format == AV_PIX_FMT_YUV420P) set("src_v_chr_pos", 128); // where MPEG-2 and its successors have it
-        if (sws_init_context(scaler_.get(), nullptr, nullptr) < 0) refuse(wanted);
+        int const made = sws_init_context(scaler_.get(), nullptr, nullptr);
+        if (made == AVERROR(ENOMEM)) static_cast<void>(ffmpeg_allocated<void>(nullptr));
+        if (made < 0) refuse(wanted);
         int* table_in = nullptr;
         int* table_out = nullptr;
         int full_in = 0, full_out = 0, brightness = 0, contrast = 0, saturation = 0;
@@ -610,7 +614,8 @@ private:
 /// Files     mov/mp4, matroska/webm, avi, mpegts, mpeg, ogg, judged by content. The path is only ever a local file;
 ///           nothing inside it can make FFmpeg open another file or a connection.
 /// Errors    video_error: open_failed, read_failed, unsupported_format, no_stream, codec_unavailable, decode_failed,
-///           format_changed, limit_exceeded. resource_error: out_of_memory.
+///           format_changed, limit_exceeded. resource_error: out_of_memory, thread_unavailable; open_failed
+///           where there is no descriptor left.
 /// Threads   one reader, one thread at a time; readers do not disturb each other.
 /// Test      tests/unit/video/ffmpeg.cpp
 class video_reader {

@@ -19,15 +19,19 @@ namespace zeroi2v {
 /// The path is a path and nothing else: `http://...` or `concat:...` names a file of that name, or none.
 ///
 /// Errors  missing, no permission, or not a regular file (folder, FIFO, device) -> video_error open_failed. A FIFO
-///         does not block.
+///         does not block. No descriptor left -> resource_error open_failed; no memory -> out_of_memory.
 /// Test    tests/unit/video/video_file.cpp
 class video_file {
 public:
     explicit video_file(std::filesystem::path const& path) : name_{path.string()} {
         descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-        if (descriptor_ < 0)
+        int const fault = descriptor_ < 0 ? errno : 0;
+        if (fault == EMFILE || fault == ENFILE || fault == ENOMEM) // the system's lack, not the video's
+            throw resource_error{fault == ENOMEM ? error_code::out_of_memory : error_code::open_failed,
+                                 name_ + ": " + std::strerror(fault)};
+        if (fault != 0)
             throw video_error{error_code::open_failed,
-                              name_ + ": " + std::strerror(errno) + ", a readable file expected"};
+                              name_ + ": " + std::strerror(fault) + ", a readable file expected"};
         struct stat status {};
         int const failed = ::fstat(descriptor_, &status) != 0 ? errno : 0;
         if (failed != 0 || !S_ISREG(status.st_mode)) {

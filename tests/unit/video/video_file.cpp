@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 using namespace zeroi2v;
@@ -37,4 +38,21 @@ TEST_CASE("video_file opens regular files only, and never waits") {
         CHECK(std::string{e.what()}.find("a FIFO found, a regular file expected") != std::string::npos);
         CHECK(e.exit_status() == 5);
     }
+}
+
+TEST_CASE("a process without a free descriptor is short of resources, the video is not at fault") {
+    video_test::temporary_folder const folder;
+    video_test::write_file(folder / "a", {1, 2, 3});
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    rlimit const none{0, before.rlim_max};
+    int status = 0;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+    try {
+        video_file{folder / "a"};
+    } catch (error const& fault) {
+        status = fault.exit_status();
+    }
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    CHECK(status == 7);
 }
