@@ -80,8 +80,8 @@ input_options::input_options(arguments const& typed, model_options const& model)
     if (auto const text = typed.choice("--average", {"prob", "score"})) stated.average = average_from_name(*text);
     if (auto const text = typed.choice("--crops", {"1", "3"})) stated.crops = *text == "1" ? 1 : 3;
     stated.interval = size("--interval", most);
-    stated.clips = size("--clips", 1024);
-    stated.resize = size("--resize", 8192);
+    stated.clips = size("--clips", input_limits::clips);
+    stated.resize = size("--resize", input_limits::resize);
     any = lenient || stated != stated_input{};
     if (model.named) stated = or_else(stated, stated_by(model.named->input));
 }

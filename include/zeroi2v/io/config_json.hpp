@@ -78,9 +78,9 @@ namespace detail {
 }
 
 [[nodiscard]] inline std::size_t json_size(std::string const& source, std::string_view name, nlohmann::ordered_json const& value) {
-    constexpr std::uint64_t largest = std::uint64_t{1} << 48U;
+    std::uint64_t const largest = name == "clips" ? input_limits::clips : name == "resize" ? input_limits::resize : std::uint64_t{1} << 20U;
     if (!value.is_number_unsigned() || value.get<std::uint64_t>() == 0 || value.get<std::uint64_t>() > largest)
-        refuse_json_value(source, name, value, "a whole number from 1");
+        refuse_json_value(source, name, value, "a whole number from 1 to " + std::to_string(largest));
     return value.get<std::size_t>();
 }
 

@@ -18,6 +18,11 @@ enum class normalization { zeroi2v, clip };
 /// How the answers of several views become one: the mean of the probabilities, or of the logits.
 enum class view_average { prob, score };
 
+/// The most that options and files may ask for.
+namespace input_limits {
+inline constexpr std::size_t clips = 1024, resize = 8192;
+} // namespace input_limits
+
 /// From a video to views (V = clips * crops, crop-major), each (T,3,S,S).
 struct input_config {
     sampling_method sampling = sampling_method::dense;

@@ -124,6 +124,10 @@ TEST_CASE("input JSON is as strict") {
         CHECK(code(text)->code == error_code::bad_config);
     }
     CHECK(has(code(R"({"clip":3})")->message, "did you mean clips?"));
+    CHECK(!code(R"({"clips":1024,"resize":8192,"interval":1048576})"));
+    CHECK(has(code(R"({"clips":1025})")->message, "i: clips: 1025 found, a whole number from 1 to 1024 expected"));
+    CHECK(has(code(R"({"resize":8193})")->message, "a whole number from 1 to 8192 expected"));
+    CHECK(has(code(R"({"interval":1048577})")->message, "a whole number from 1 to 1048576 expected"));
 }
 
 TEST_CASE("a configuration file that cannot be read, or is no JSON, is a fault of usage") {
