@@ -174,6 +174,9 @@ TEST_CASE("B4: configurations that make no model") {
     check_error(with("head_offsets", {1, 2}), 4, "bad_config", {"head_offsets"});
     check_error(with("head_offsets", std::vector<int>(12, 32768)), 4, "bad_config", {"head_offsets"});
     check_error(with("adapter_scale", "0.5"), 4, "bad_config", {"adapter_scale"});
+    check_error(with("head_offsets", json::array()), 4, "bad_config", {"c.json: head_offsets: 0 found"});
+    check_error(run({"init", "-o", here / "out", "--config", here.file("c.json", R"({"image_size":16,"patch_size":8,"frames":2,"width":49,"layers":1,
+        "heads":2,"mlp_width":64,"classes":3,"adapter_scale":0.5,"head_offsets":[0,1]})")}), 4, "bad_config", {"c.json: width: 49 found"});
     check_error(with("layers", 0), 4, "bad_config", {"layers"});
     check_error(with("layers", 3), 4, "config_mismatch", {"layers"});
     check_error(with("head_ofsets", 1), 4, "bad_config", {"head_ofsets", "head_offsets?"});

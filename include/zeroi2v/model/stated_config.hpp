@@ -56,6 +56,13 @@ constexpr void for_each_field(Visit&& visit) {
     return text + "]";
 }
 
+[[nodiscard]] inline vit_config config_of(stated_config const& stated, bool adapters) {
+    return {{*stated.image_size, *stated.patch_size, *stated.frames, *stated.width, *stated.layers, *stated.heads,
+             *stated.mlp_width, *stated.classes},
+            frame_map<>{std::span<int const>{*stated.head_offsets}},
+            adapters ? stated.adapter_scale : std::nullopt};
+}
+
 } // namespace detail
 
 /// All that a preset says.
@@ -101,10 +108,17 @@ constexpr void for_each_field(Visit&& visit) {
         throw model_error{error_code::bad_config, stated.source + ": " + missing
                               + (missing.find(", ") == std::string::npos ? " is" : " are")
                               + " not stated; give a preset or a config file: the weights alone do not say it"};
-    return {{*stated.image_size, *stated.patch_size, *stated.frames, *stated.width, *stated.layers, *stated.heads,
-             *stated.mlp_width, *stated.classes},
-            frame_map<>{std::span<int const>{*stated.head_offsets}},
-            adapters ? stated.adapter_scale : std::nullopt};
+    std::size_t const listed = stated.head_offsets->size();
+    if (!frame_map_predicates::valid_head_count(listed))
+        throw model_error{error_code::bad_config, stated.source + ": head_offsets: " + std::to_string(listed) + " found, one per head ("
+                                                      + std::to_string(*stated.heads) + ") expected"};
+    try {
+        return detail::config_of(stated, adapters);
+    } catch (model_error const& fault) { // in the name of who states it
+        constexpr std::string_view unnamed = "config: ";
+        std::string_view const sentence = fault.what();
+        if (!sentence.starts_with(unnamed)) throw;
+        throw model_error{fault.code(), stated.source + ": " + std::string{sentence.substr(unnamed.size())}};
+    }
 }
-
 } // namespace zeroi2v
