@@ -118,6 +118,7 @@ public:
     /// The model that `chosen` and the file make.
     /// Errors  tensors missing or left over, as `load`; config_mismatch; something needed that nobody states -> bad_config.
     [[nodiscard]] vit_config config(std::optional<stated_config> chosen = std::nullopt, load_options options = {}) const {
+        require_consistent();
         require_names(expected_names(), options);
         return complete(stated(std::move(chosen)), has_adapters());
     }
@@ -139,6 +140,7 @@ public:
     /// Nothing but the checks of `load` that need no weight's values.
     template <class Adapters>
     void require_model(vit_config const& config, load_options options = {}) const {
+        require_consistent();
         if constexpr (Adapters::present) {
             if (!has_adapters()) throw checkpoint_error{error_code::no_adapters, name() + ": no adapters found, a model with adapters expected"};
         } else if (has_adapters()) {
@@ -199,6 +201,12 @@ public:
         if (!is_weight_dtype(found->type))
             throw checkpoint_error{error_code::unsupported_dtype, name() + ": tensor " + quoted_name(tensor) + ": dtype "
                                                                       + std::string{dtype_name(found->type)} + " found, F32, F16 or BF16 expected"};
+    }
+
+    /// Errors  metadata that says merged beside adapters among the tensors -> model_error config_mismatch.
+    void require_consistent() const {
+        if (metadata_.merged && has_adapters())
+            throw model_error{error_code::config_mismatch, name() + ": " + metadata_key::merged + ": true found, the tensors have adapters"};
     }
 
 private:

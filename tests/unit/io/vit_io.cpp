@@ -142,6 +142,19 @@ TEST_CASE("saved weights load again, bit for bit, with what the file says of the
     CHECK(i == bytes.size());
 }
 
+TEST_CASE("a file that says merged and has adapters is refused, however it is loaded") {
+    test::temporary_folder const here;
+    auto const chosen = stated_by_file("b16_short/config.json");
+    auto const weights = load_adapted_vit(load_checkpoint(data("b16_short/adapted.pth")), chosen);
+    save_vit(here / "m.safetensors", weights, {.metadata = {{metadata_key::merged, "true"}}});
+    auto const file = load_checkpoint(here / "m.safetensors");
+    auto const fault = fault_of([&] { static_cast<void>(load_adapted_vit(file, chosen)); });
+    REQUIRE(fault);
+    CHECK(fault->first == error_code::config_mismatch);
+    vit_file const source{file}; // may be looked at
+    CHECK(fault_of([&] { static_cast<void>(load_vit(source, weights.config)); })->first == error_code::config_mismatch);
+}
+
 TEST_CASE("values that are not finite are found in every weight type, and counted") {
     for (auto const type : {dtype::f32, dtype::f16, dtype::bf16}) {
         auto tensor = stored_tensor::zeros(type, {5});
