@@ -27,4 +27,4 @@ plain = folder / "fp32.onnx"
 torch.onnx.export(network, (torch.from_numpy(clip[0]),), plain, input_names=["clip"], output_names=["logits"], opset_version=18,
                   dynamo=True, external_data=False, verbose=False)
 quant_pre_process(plain, folder / "prepared.onnx")
-quantize_dynamic(folder / "prepared.onnx", folder / "int8.onnx", weight_type=QuantType.QInt8, per_channel=True)
+quantize_dynamic(folder / "prepared.onnx", folder / "int8.onnx", weight_type=QuantType.QInt8)  # per channel: 1.3e-1 off, its AVX2 kernels saturate
