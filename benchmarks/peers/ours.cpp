@@ -6,6 +6,7 @@
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
+#include <zeroi2v/io/load_engine.hpp>
 #include <zeroi2v/io/safetensors.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
 #include <zeroi2v/ops/fma_limit.hpp>
@@ -17,10 +18,9 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 namespace {
 
@@ -81,11 +81,10 @@ int main(int argc, char** argv) try {
         thread_team team{static_cast<int>(options.threads)};
         serve([&] { return config.flops() / measure_fma_limit(*options.kernels, team); });
     } else if (variant == "adapted") {
-        answer(vit_engine{source.load<with_adapters>(config), options}, argv[2]);
+        answer(load_engine<with_adapters>(source, config, options), argv[2]);
     } else {
-        auto weights = source.load<no_adapters>(config);
-        if (variant == "plain") weights.config = vit_config{config.sizes(), frame_map<>{config.heads()}, std::nullopt};
-        answer(vit_engine{std::move(weights), options}, argv[2]);
+        vit_config const image{config.sizes(), frame_map<>{config.heads()}, std::nullopt};
+        answer(load_engine<no_adapters>(source, variant == "plain" ? image : config, options), argv[2]);
     }
 } catch (zeroi2v::error const& e) {
     std::fprintf(stderr, "peers_ours: %s\n", e.what());

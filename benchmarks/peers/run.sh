@@ -34,8 +34,8 @@ if [ -z "${PEERS_PYTHON:-}" ] && [ ! -e build/peers/venv/ready ]; then
     touch build/peers/venv/ready
 fi
 
-# One folder per model, so that a change of model makes everything anew.
-key=$(printf '%s ' "${model[@]}" | cat - "$program" <(case "${model[0]}" in --config) cat "${model[1]}" ;; esac) | cksum | cut -d' ' -f1)
+# One folder per model; init draws the same bits every time.
+key=$(printf '%s ' "${model[@]}" | cat - <(case "${model[0]}" in --config) cat "${model[1]}" ;; esac) benchmarks/peers/{model,prepare}.py | cksum | cut -d' ' -f1)
 folder=build/peers/model-$key
 slices=build/peers/slices
 if [ ! -e "$folder/ready" ]; then
@@ -43,9 +43,9 @@ if [ ! -e "$folder/ready" ]; then
     "$program" init "${model[@]}" --seed 1 --adapters random -o "$folder/adapted.safetensors"
     "$program" merge "$folder/adapted.safetensors" -o "$folder/merged.safetensors" --threads "$threads" > "$folder/merge.txt"
     "$python" benchmarks/peers/prepare.py "$folder/merged.safetensors" "$folder"
-    "$program" logits "$folder/adapted.safetensors" "$folder/clip.safetensors" -o "$folder/logits.safetensors" --threads "$threads"
     touch "$folder/ready"
 fi
+"$program" logits "$folder/adapted.safetensors" "$folder/clip.safetensors" -o "$folder/logits.safetensors" --threads "$threads"
 [ "$fresh" = no ] || rm -rf "$slices"
 
 export TORCHINDUCTOR_CACHE_DIR=$PWD/build/peers/inductor
