@@ -22,9 +22,20 @@ LIMIT = 1e-4  # relative L2 of the logits, fp32
 here = Path(__file__).parent
 
 
+def busy_ticks(pid):
+    """Clock ticks that all processors and that this process were busy."""
+    with open("/proc/stat") as stat:
+        user, nice, system, _, _, irq, softirq, steal = map(int, stat.readline().split()[1:9])
+    with open(f"/proc/{pid}/stat") as stat:
+        mine = stat.read().rpartition(")")[2].split()
+    return user + nice + system + irq + softirq + steal, int(mine[11]) + int(mine[12])
+
+
 class Contestant:
+    """`others`: the share of all processors that went to other processes, or other guests, while this one was timed."""
+
     def __init__(self, name, command, reference, precision):
-        self.name, self.reference, self.precision, self.seconds = name, reference, precision, []
+        self.name, self.reference, self.precision, self.seconds, self.others = name, reference, precision, [], []
         self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.about = json.loads(self.answer())
         self.peak = None
@@ -36,9 +47,13 @@ class Contestant:
         return line
 
     def once(self):
+        all_before, mine_before = busy_ticks(self.process.pid)
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         self.seconds.append(float(self.answer()))
+        all_after, mine_after = busy_ticks(self.process.pid)
+        available = self.seconds[-1] * os.sysconf("SC_CLK_TCK") * os.cpu_count()
+        self.others.append(max(0.0, all_after - all_before - (mine_after - mine_before)) / available)
 
     def end(self):
         self.process.stdin.close()
@@ -108,8 +123,8 @@ def main():
     document = {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), "processor": processor(), "cores": os.cpu_count(),
         "threads": a.threads, "isa": contestants[0].about["isa"], "gflop": contestants[0].about["gflop"], "gxx": compiler,
-        "load": os.getloadavg()[0], "versions": versions, "model": json.loads((a.folder / "model.json").read_text()),
-        "contestants": [{"name": c.name, "precision": c.precision, "seconds": c.seconds, "peak_bytes": c.peak,
+        "versions": versions, "model": json.loads((a.folder / "model.json").read_text()),
+        "contestants": [{"name": c.name, "precision": c.precision, "seconds": c.seconds, "others": c.others, "peak_bytes": c.peak,
                          "loss": getattr(c, "loss", None), "same_class": getattr(c, "same_class", None)} for c in contestants],
     }
     a.out.parent.mkdir(parents=True, exist_ok=True)

@@ -27,9 +27,9 @@ def joined(folder):
         for mine, other in zip(all_of["contestants"], s["contestants"], strict=True):
             assert mine["name"] == other["name"]
             mine["seconds"] += other["seconds"]
+            mine["others"] += other["others"]
             mine["peak_bytes"] = max(mine["peak_bytes"], other["peak_bytes"])
     all_of["slices"], all_of["last"] = len(slices), slices[-1]["date"]
-    all_of["loads"] = [s["load"] for s in slices]
     return all_of
 
 
@@ -67,6 +67,8 @@ def table(run):
                  f"{'-' if is_limit else round(c['peak_bytes'] / 1e6)} | {loss} |\n")
     peers = [c for c in run["contestants"] if c["precision"] == "f32" and not c["name"].startswith(("zeroi2v", "FMA")) and "plain" not in c["name"]]
     first, middle = min(peers, key=lambda c: c["best"]), min(peers, key=lambda c: c["to_median"])
+    others = sorted(o for c in run["contestants"] if c is not limit for o in c["others"])
+    text += f"\nOther work on the machine took {statistics.median(others):.0%} of the cores meanwhile (median; at most {others[-1]:.0%}).\n"
     text += (f"\nThe fastest fp32 peer of the video model takes {first['to_best']:.2f} times as long by bests ({first['name']}), "
              f"{middle['to_median']:.2f} times by the median of rounds ({middle['name']}).\n")
     return text
