@@ -22,7 +22,7 @@ done
 build=${ZEROI2V_BUILD:-build/release}
 if [ -z "${ZEROI2V_BUILD:-}" ]; then
     [ -f build/release/CMakeCache.txt ] || cmake --preset release
-    cmake --build build/release --target zeroi2v_program peers_ours
+    cmake --build build/release --parallel "$(nproc)" --target zeroi2v_program peers_ours
 fi
 program=$build/bin/zeroi2v
 driver=$build/bin/peers_ours
