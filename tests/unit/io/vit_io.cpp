@@ -143,11 +143,12 @@ TEST_CASE("saved weights load again, bit for bit, with what the file says of the
 }
 
 TEST_CASE("a file that says merged and has adapters is refused, however it is loaded") {
-    test::temporary_folder const here;
+    folder const here;
+    auto const path = here.path / "m.safetensors";
     auto const chosen = stated_by_file("b16_short/config.json");
     auto const weights = load_adapted_vit(load_checkpoint(data("b16_short/adapted.pth")), chosen);
-    save_vit(here / "m.safetensors", weights, {.metadata = {{metadata_key::merged, "true"}}});
-    auto const file = load_checkpoint(here / "m.safetensors");
+    save_vit(path, weights, {.metadata = {{metadata_key::merged, "true"}}});
+    auto const file = load_checkpoint(path);
     auto const fault = fault_of([&] { static_cast<void>(load_adapted_vit(file, chosen)); });
     REQUIRE(fault);
     CHECK(fault->first == error_code::config_mismatch);
