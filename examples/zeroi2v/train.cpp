@@ -178,6 +178,8 @@ int run(arguments const& typed, console const& out) {
     }
 
     auto metadata = metadata_of(model, choice);
+    auto const trained_on = or_else(typed_input.stated, model.file->metadata().input); // what answers will be asked for
+    if (trained_on != stated_input{}) metadata.insert_or_assign(metadata_key::input, to_json(trained_on).dump());
     metadata.emplace(metadata_key::merged, model.file->metadata().merged ? "true" : "false");
     // What is still as it was drawn stays named; a backbone of random weights does, unless all of it trained.
     auto const& drawn = model.file->metadata().untrained;
