@@ -208,7 +208,7 @@ measurement measure(material const& m, run_options const& run, std::size_t repet
 
 std::string type_name(dtype type) { return type == dtype::bf16 ? "bf16" : type == dtype::i8 ? "int8" : "f32"; }
 
-int run(arguments const& typed, console const& out) {
+int run_bench(arguments const& typed, console const& out) {
     model_options const choice{typed};
     auto const repetitions = static_cast<std::size_t>(typed.number("--repetitions", 1, 1000).value_or(5));
     run_options const run{typed, out};
@@ -257,7 +257,7 @@ command bench_command() {
               model_group(), run_group(), common_group()},
              "plain: the same sizes without adapters, every head at its own frame. adapted: adapters computed. merged: adapters\n"
              "merged. GFLOP counts the full model without adapters, whatever is skipped."},
-            run};
+            run_bench};
 }
 
 } // namespace zeroi2v::program

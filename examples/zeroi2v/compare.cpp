@@ -118,7 +118,7 @@ std::string column(std::string text, std::size_t width) {
 
 std::string figure(double value) { return std::isnan(value) ? "nan" : std::isinf(value) ? "inf" : scientific(value, 4); }
 
-int run(arguments const& typed, console const& out) {
+int run_compare(arguments const& typed, console const& out) {
     std::filesystem::path const first_path = *typed.operand(0), second_path = *typed.operand(1);
     tensor_list a{first_path}, b{second_path};
     bool const same_names = std::ranges::equal(a.names(), b.names(), {}, [](auto const& e) { return e.first; }, [](auto const& e) { return e.first; });
@@ -193,7 +193,7 @@ command compare_command() {
              {common_group()},
              "max abs is the largest |B - A|, relative L2 is |B - A| / |A|. Models are compared under ZeroI2V's names.\n"
              "Exit status 0 where both hold the same names and shapes, however far the values are; 4 where they do not."},
-            run};
+            run_compare};
 }
 
 } // namespace zeroi2v::program

@@ -71,7 +71,7 @@ double half_interval(std::vector<double> const& values) {
     return student_t(values.size() - 1) * std::sqrt(square / (n - 1) / n);
 }
 
-int run(arguments const& typed, console const& out) {
+int run_few_shot(arguments const& typed, console const& out) {
     model_options const choice{typed};
     input_options const typed_input{typed, choice};
     train_settings const settings{typed};
@@ -148,7 +148,7 @@ command few_shot_command() {
                {"--threads", "N", "1 to 1024 (default: the processors of this process)"}},
               schedule_group(), recipe_group(), model_group(), input_group(), common_group()},
              "The interval is Student's t over the draws; each draw has other samples, another order and other dropout."},
-            run};
+            run_few_shot};
 }
 
 } // namespace zeroi2v::program
