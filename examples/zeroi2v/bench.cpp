@@ -1,4 +1,5 @@
 // bench: the plain image ViT, the adapted and the merged video ViT side by side, against the machine's own limit.
+#include "clips.hpp"
 #include "commands.hpp"
 #include "model_source.hpp"
 #include "options.hpp"
@@ -7,7 +8,9 @@
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/model/init.hpp>
+#include <zeroi2v/model/input_config.hpp>
 #include <zeroi2v/model/merge.hpp>
+#include <zeroi2v/model/op_flops.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
@@ -18,9 +21,12 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -103,6 +109,14 @@ public:
         return clock.seconds();
     }
 
+    /// The same with the seconds of every group of operations, those of the threads added up.
+    std::pair<double, per_op_group> profile(view<float const, 4> clip) {
+        workspace_->measure();
+        double const wall = seconds(clip);
+        return {wall, workspace_->times()};
+    }
+    [[nodiscard]] std::size_t threads() const noexcept { return workspace_->threads(); }
+
 private:
     std::variant<vit_engine<with_adapters>, vit_engine<no_adapters>> engine_;
     std::unique_ptr<vit_workspace> workspace_;
@@ -169,10 +183,18 @@ double median(std::vector<double> values) {
     return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
+/// One forward of the merged model, group by group.
+struct forward_profile {
+    double seconds = 0;        ///< wall
+    per_op_group thread_times; ///< seconds of all threads
+    std::size_t threads = 1;
+};
+
 struct measurement {
     std::array<std::vector<double>, 3> seconds;
     std::array<std::optional<std::size_t>, 3> peak_rss;
     double limit = 0;
+    forward_profile profile; ///< the fastest of some forwards
 };
 
 measurement measure(material const& m, run_options const& run, std::size_t repetitions, console const& out) {
@@ -203,47 +225,104 @@ measurement measure(material const& m, run_options const& run, std::size_t repet
         shown.step(++done);
     }
     result.limit = limit.best();
+    for (std::size_t r = 0; r < std::min<std::size_t>(repetitions, 3); ++r) {
+        auto const [seconds, times] = contestants.back().profile(clip);
+        if (r == 0 || seconds < result.profile.seconds) result.profile = {seconds, times, contestants.back().threads()};
+    }
     return result;
+}
+
+/// Decoding and preprocessing of one view.
+std::pair<double, double> time_video(std::filesystem::path const& path, input_config input, vit_config const& c, bool lenient, run_options const& run, console const& out) {
+    input.clips = input.crops = 1;
+    auto const video = read_video(path, input, c.frames(), c.image_size(), lenient, run.threads, out);
+    return {video.decode_seconds, video.preprocess_seconds};
 }
 
 std::string type_name(dtype type) { return type == dtype::bf16 ? "bf16" : type == dtype::i8 ? "int8" : "f32"; }
 
+std::string cell(std::string const& text, std::size_t width) { return std::string(width - std::min(width, text.size()), ' ') + text; }
+std::string left(std::string text, std::size_t width) {
+    text.append(width - std::min(width, text.size()), ' ');
+    return text;
+}
+
+/// A count of 10^9 operations with three digits or more.
+std::string gflop_text(double gflop) { return fixed(gflop, gflop < 0.1 ? 5 : gflop < 10 ? 3 : 1); }
+
+nlohmann::ordered_json document_of(stated_config const& stated, measurement const& result, run_options const& run, double gflop) {
+    nlohmann::ordered_json peak;
+    for (std::size_t i = 0; i < 3; ++i) peak[variant_names[i]] = result.peak_rss[i] ? nlohmann::ordered_json(*result.peak_rss[i]) : nlohmann::ordered_json(nullptr);
+    return {{"config", to_json(stated)}, {"isa", std::string{to_string(run.kernels->level)}}, {"threads", run.threads},
+            {"dtype", type_name(run.type)}, {"gflop", gflop}, {"fma_limit_gflops", result.limit},
+            {"plain_s", result.seconds[0]}, {"adapted_s", result.seconds[1]}, {"merged_s", result.seconds[2]},
+            {"peak_rss_bytes", std::move(peak)}};
+}
+
+std::string variants_text(measurement const& result, run_options const& run, double gflop) {
+    std::string text = gflop_text(gflop) + " GFLOP per clip, " + type_name(run.type) + ", " + std::to_string(run.threads) + (run.threads == 1 ? " thread, " : " threads, ")
+                       + std::string{to_string(run.kernels->level)} + "; FMA limit " + fixed(result.limit, 1) + " GFLOP/s, " + fixed(gflop / result.limit, 4)
+                       + " s per clip\n             best s  median s  GFLOP/s  of the limit  peak memory\n";
+    auto const best = [&](std::size_t i) { return *std::ranges::min_element(result.seconds[i]); };
+    for (std::size_t i = 0; i < 3; ++i)
+        text += left(variant_names[i], 9) + cell(fixed(best(i), 4), 10) + cell(fixed(median(result.seconds[i]), 4), 10) + cell(fixed(gflop / best(i), 1), 9)
+                + cell(fixed(100 * gflop / best(i) / result.limit, 1) + " %", 14) + cell(result.peak_rss[i] ? bytes_text(static_cast<double>(*result.peak_rss[i])) : "?", 13) + "\n";
+    for (std::size_t const i : {2U, 1U})
+        text += left(std::string{variant_names[i]} + "/plain", 14) + fixed(best(i) / best(0), 4) + " (best), " + fixed(median(result.seconds[i]) / median(result.seconds[0]), 4) + " (median)\n";
+    return text + left("merged/limit", 14) + fixed(best(2) * result.limit / gflop, 4) + " (best), " + fixed(median(result.seconds[2]) * result.limit / gflop, 4) + " (median)\n";
+}
+
+/// Time, work and share of the limit of every group; then, in one line, which groups the time beyond the limit went to.
+std::string profile_text(forward_profile const& profile, vit_config const& config, double limit, std::optional<std::pair<double, double>> const& video) {
+    auto const flops = op_flops(config);
+    auto const threads = static_cast<double>(profile.threads);
+    std::string text = "\none forward of the merged model, " + fixed(profile.seconds, 4) + " s\n              seconds   share    GFLOP  of the limit\n";
+    auto const row = [&](std::string_view name, double seconds, double gflop) {
+        text += left(std::string{name}, 11) + cell(fixed(seconds, 4), 10) + cell(fixed(100 * seconds / profile.seconds, 1) + " %", 8);
+        if (gflop > 0) text += cell(gflop_text(gflop), 9) + cell(fixed(100 * gflop / seconds / limit, 1) + " %", 14);
+        text += "\n";
+    };
+    std::vector<std::pair<double, std::string>> beyond; // seconds more than the limit asks for
+    for (op_group const group : all_op_groups) {
+        double const seconds = profile.thread_times[group] / threads, gflop = flops[group] * 1e-9;
+        if (seconds == 0) continue;
+        row(to_string(group), seconds, gflop);
+        beyond.emplace_back(seconds - gflop / limit, to_string(group));
+    }
+    double const waiting = std::max(profile.seconds - profile.thread_times.total() / threads, 0.0);
+    row("waiting", waiting, 0);
+    beyond.emplace_back(waiting, "waiting");
+    if (video) {
+        row("decode", video->first, 0);
+        row("preprocess", video->second, 0);
+        text += "(decode and preprocess: one view, before the forward)\n";
+    }
+    std::ranges::sort(beyond, std::greater<>{});
+    text += fixed(profile.seconds - flops.total() * 1e-9 / limit, 4) + " s beyond what the limit allows for the " + gflop_text(flops.total() * 1e-9) + " GFLOP computed: ";
+    for (std::size_t i = 0; i < 4; ++i) text += (i == 0 ? "" : ", ") + beyond[i].second + " " + fixed(beyond[i].first, 4);
+    return text + "\n";
+}
+
 int run_bench(arguments const& typed, console const& out) {
     model_options const choice{typed};
     auto const repetitions = static_cast<std::size_t>(typed.number("--repetitions", 1, 1000).value_or(5));
+    auto const video = typed.value("--video");
+    input_options const typed_input{typed, choice};
+    if (typed_input.any && !video) throw usage_error{error_code::bad_option, "--video: missing, expected with options that say how a video is read"};
     run_options const run{typed, out};
     auto const m = material_of(typed, choice, out);
+    std::optional<input_config> input;
+    if (video) input = m.model ? input_of(*m.model, typed_input, input_use::views) : complete(typed_input.stated, input_use::views);
     auto const result = measure(m, run, repetitions, out);
+    std::optional<std::pair<double, double>> video_times;
+    if (input) video_times = time_video(*video, *input, m.config, typed_input.lenient, run, out);
     double const gflop = m.config.flops() * 1e-9;
-    auto const stated = m.model ? m.model->stated : *choice.stated;
 
     if (typed.has("--json")) {
-        nlohmann::ordered_json peak;
-        for (std::size_t i = 0; i < 3; ++i) peak[variant_names[i]] = result.peak_rss[i] ? nlohmann::ordered_json(*result.peak_rss[i]) : nlohmann::ordered_json(nullptr);
-        nlohmann::ordered_json const document{{"config", to_json(stated)}, {"isa", std::string{to_string(run.kernels->level)}}, {"threads", run.threads},
-                                              {"dtype", type_name(run.type)}, {"gflop", gflop}, {"fma_limit_gflops", result.limit},
-                                              {"plain_s", result.seconds[0]}, {"adapted_s", result.seconds[1]}, {"merged_s", result.seconds[2]},
-                                              {"peak_rss_bytes", std::move(peak)}};
-        out.print(dump(document) + "\n");
+        out.print(dump(document_of(m.model ? m.model->stated : *choice.stated, result, run, gflop)) + "\n");
         return 0;
     }
-    auto const cell = [](std::string const& text, std::size_t width) { return std::string(width - std::min(width, text.size()), ' ') + text; };
-    std::string text = fixed(gflop, 1) + " GFLOP per clip, " + type_name(run.type) + ", " + std::to_string(run.threads) + (run.threads == 1 ? " thread, " : " threads, ")
-                       + std::string{to_string(run.kernels->level)} + "; FMA limit " + fixed(result.limit, 1) + " GFLOP/s, " + fixed(gflop / result.limit, 3)
-                       + " s per clip\n             best s  median s  GFLOP/s  of the limit  peak memory\n";
-    auto const best = [&](std::size_t i) { return *std::ranges::min_element(result.seconds[i]); };
-    for (std::size_t i = 0; i < 3; ++i) {
-        std::string name = variant_names[i];
-        name.append(9 - name.size(), ' ');
-        text += name + cell(fixed(best(i), 4), 10) + cell(fixed(median(result.seconds[i]), 4), 10) + cell(fixed(gflop / best(i), 1), 9)
-                + cell(fixed(100 * gflop / best(i) / result.limit, 1) + " %", 14) + cell(result.peak_rss[i] ? bytes_text(static_cast<double>(*result.peak_rss[i])) : "?", 13) + "\n";
-    }
-    for (std::size_t i = 1; i < 3; ++i)
-        text += std::string{variant_names[3 - i]} + "/plain" + (i == 1 ? " " : "") + cell(fixed(best(3 - i) / best(0), 4), i == 1 ? 6 : 6) + " (best), "
-                + fixed(median(result.seconds[3 - i]) / median(result.seconds[0]), 4) + " (median)\n";
-    text += "merged/limit " + fixed(best(2) * result.limit / gflop, 3) + " (best), " + fixed(median(result.seconds[2]) * result.limit / gflop, 3) + " (median)\n";
-    if (!m.model) text += "random weights\n";
-    out.print(text);
+    out.print(variants_text(result, run, gflop) + profile_text(result.profile, m.config, result.limit, video_times) + (m.model ? "" : "random weights\n"));
     return 0;
 }
 
@@ -253,10 +332,11 @@ command bench_command() {
     return {{"bench",
              "times the plain image ViT, the adapted and the merged model side by side",
              {{"CKPT", "a checkpoint (default: random weights)", false}},
-             {{{"--repetitions", "N", "interleaved rounds, 1 to 1000 (default 5)"}, {"--json", "", "one JSON document on stdout"}},
-              model_group(), run_group(), common_group()},
+             {{{"--repetitions", "N", "interleaved rounds, 1 to 1000 (default 5)"}, {"--video", "FILE", "also time reading one view of it"},
+               {"--json", "", "one JSON document on stdout"}},
+              model_group(), input_group(), run_group(), common_group()},
              "plain: the same sizes without adapters, every head at its own frame. adapted: adapters computed. merged: adapters\n"
-             "merged. GFLOP counts the full model without adapters, whatever is skipped."},
+             "merged. GFLOP counts the full model without adapters, whatever is skipped; the table of operations counts what is computed."},
             run_bench};
 }
 

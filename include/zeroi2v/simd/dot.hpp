@@ -59,6 +59,10 @@ ZEROI2V_ALWAYS_INLINE __m128i widen_s8(void const* p, lanes<4>) noexcept {
     return _mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
 }
 ZEROI2V_ALWAYS_INLINE __m128i broadcast_word(std::int32_t word, lanes<4>) noexcept { return _mm_set1_epi32(word); }
+// Lanes, each of a value that fits, to consecutive shorter integers.
+ZEROI2V_ALWAYS_INLINE void narrow(__m128i values, std::int16_t* to) noexcept {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi32(values, values));
+}
 
 #if XSIMD_WITH_FMA3_AVX2
 ZEROI2V_ALWAYS_INLINE __m256 bf16_of_pair(void const* p, std::size_t upper, lanes<8>) noexcept {
@@ -75,6 +79,9 @@ ZEROI2V_ALWAYS_INLINE __m256i widen_s8(void const* p, lanes<8>) noexcept {
     return _mm256_cvtepi8_epi16(_mm_load_si128(static_cast<__m128i const*>(p)));
 }
 ZEROI2V_ALWAYS_INLINE __m256i broadcast_word(std::int32_t word, lanes<8>) noexcept { return _mm256_set1_epi32(word); }
+ZEROI2V_ALWAYS_INLINE void narrow(__m256i values, std::int16_t* to) noexcept {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_packs_epi32(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1)));
+}
 #endif
 
 #if XSIMD_WITH_AVX512BW
@@ -92,6 +99,12 @@ ZEROI2V_ALWAYS_INLINE __m512i widen_s8(void const* p, lanes<16>) noexcept {
     return _mm512_cvtepi8_epi16(_mm256_load_si256(static_cast<__m256i const*>(p)));
 }
 ZEROI2V_ALWAYS_INLINE __m512i broadcast_word(std::int32_t word, lanes<16>) noexcept { return _mm512_set1_epi32(word); }
+ZEROI2V_ALWAYS_INLINE void narrow(__m512i values, std::int16_t* to) noexcept {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(values));
+}
+ZEROI2V_ALWAYS_INLINE void narrow(__m512i values, std::uint8_t* to) noexcept {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(values));
+}
 #endif
 
 #if defined(__AVX512VNNI__) && XSIMD_WITH_AVX512BW
