@@ -19,6 +19,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cmath>
 #include <csignal>
 #include <cstddef>
 #include <filesystem>
@@ -116,6 +117,8 @@ public:
         return {wall, workspace_->times()};
     }
     [[nodiscard]] std::size_t threads() const noexcept { return workspace_->threads(); }
+    /// Of the last forward.
+    [[nodiscard]] std::vector<float> const& logits() const noexcept { return logits_; }
 
 private:
     std::variant<vit_engine<with_adapters>, vit_engine<no_adapters>> engine_;
@@ -190,14 +193,46 @@ struct forward_profile {
     std::size_t threads = 1;
 };
 
+/// What narrower weights cost: logits against those of f32.
+struct dtype_loss {
+    std::size_t clips = 0, same_top1 = 0;
+    std::vector<double> relative_l2{}; ///< of each clip
+};
+
 struct measurement {
     std::array<std::vector<double>, 3> seconds;
     std::array<std::optional<std::size_t>, 3> peak_rss;
     double limit = 0;
     forward_profile profile; ///< the fastest of some forwards
+    dtype_loss loss;         ///< of the merged model
 };
 
-measurement measure(material const& m, run_options const& run, std::size_t repetitions, console const& out) {
+struct bench_options {
+    std::size_t repetitions = 5;
+    std::size_t loss_clips = 0;
+};
+
+dtype_loss compare_logits(contestant& narrow, contestant& exact, vit_config const& config, std::size_t clips) {
+    dtype_loss result{.clips = clips};
+    for (std::size_t i = 0; i < clips; ++i) {
+        auto const clip = random_clip(config, 1 + i);
+        narrow.seconds(clip);
+        exact.seconds(clip);
+        auto const &found = narrow.logits(), &expected = exact.logits();
+        double difference = 0, norm = 0;
+        for (std::size_t k = 0; k < found.size(); ++k) {
+            double const e = static_cast<double>(expected[k]), d = static_cast<double>(found[k]) - e;
+            difference += d * d;
+            norm += e * e;
+        }
+        result.relative_l2.push_back(std::sqrt(difference / norm));
+        if (std::ranges::max_element(found) - found.begin() == std::ranges::max_element(expected) - expected.begin()) ++result.same_top1;
+    }
+    return result;
+}
+
+measurement measure(material const& m, run_options const& run, bench_options const& options, console const& out) {
+    std::size_t const repetitions = options.repetitions;
     measurement result;
     for (auto const which : variants) result.peak_rss[static_cast<std::size_t>(which)] = peak_rss(which, m, run);
     progress shown{out, "bench", 3 + repetitions};
@@ -210,6 +245,8 @@ measurement measure(material const& m, run_options const& run, std::size_t repet
     auto merged = to_merge ? merge(adapted, {.threads = run.threads, .kernels = run.kernels}).model : base_weights(m, m.config.without_adapter_scale());
     contestants.emplace_back(engine_of(std::move(adapted), run));
     shown.step(++done);
+    std::optional<contestant> exact;
+    if (options.loss_clips > 0) exact.emplace(vit_engine<no_adapters>{std::as_const(merged), {.threads = run.threads, .kernels = run.kernels}});
     contestants.emplace_back(engine_of(std::move(merged), run));
     shown.step(++done);
     auto const clip = random_clip(m.config, 0);
@@ -229,6 +266,7 @@ measurement measure(material const& m, run_options const& run, std::size_t repet
         auto const [seconds, times] = contestants.back().profile(clip);
         if (r == 0 || seconds < result.profile.seconds) result.profile = {seconds, times, contestants.back().threads()};
     }
+    if (exact) result.loss = compare_logits(contestants.back(), *exact, m.config, options.loss_clips);
     return result;
 }
 
@@ -303,17 +341,24 @@ std::string profile_text(forward_profile const& profile, vit_config const& confi
     return text + "\n";
 }
 
+std::string loss_text(dtype_loss const& loss, dtype type) {
+    return "\n" + type_name(type) + " against f32, merged, " + std::to_string(loss.clips) + (loss.clips == 1 ? " random clip" : " random clips") + ": relative L2 of the logits "
+           + scientific(median(loss.relative_l2)) + " (median), " + scientific(std::ranges::max(loss.relative_l2)) + " (largest); the same first answer for "
+           + std::to_string(loss.same_top1) + "\n";
+}
+
 int run_bench(arguments const& typed, console const& out) {
     model_options const choice{typed};
-    auto const repetitions = static_cast<std::size_t>(typed.number("--repetitions", 1, 1000).value_or(5));
+    bench_options options{.repetitions = static_cast<std::size_t>(typed.number("--repetitions", 1, 1000).value_or(5))};
     auto const video = typed.value("--video");
     input_options const typed_input{typed, choice};
     if (typed_input.any && !video) throw usage_error{error_code::bad_option, "--video: missing, expected with options that say how a video is read"};
     run_options const run{typed, out};
+    options.loss_clips = static_cast<std::size_t>(typed.number("--loss-clips", 0, 1'000'000).value_or(run.type == dtype::f32 ? 0 : 5));
     auto const m = material_of(typed, choice, out);
     std::optional<input_config> input;
     if (video) input = m.model ? input_of(*m.model, typed_input, input_use::views) : complete(typed_input.stated, input_use::views);
-    auto const result = measure(m, run, repetitions, out);
+    auto const result = measure(m, run, options, out);
     std::optional<std::pair<double, double>> video_times;
     if (input) video_times = time_video(*video, *input, m.config, typed_input.lenient, run, out);
     double const gflop = m.config.flops() * 1e-9;
@@ -322,7 +367,8 @@ int run_bench(arguments const& typed, console const& out) {
         out.print(dump(document_of(m.model ? m.model->stated : *choice.stated, result, run, gflop)) + "\n");
         return 0;
     }
-    out.print(variants_text(result, run, gflop) + profile_text(result.profile, m.config, result.limit, video_times) + (m.model ? "" : "random weights\n"));
+    out.print(variants_text(result, run, gflop) + profile_text(result.profile, m.config, result.limit, video_times)
+              + (result.loss.clips > 0 ? loss_text(result.loss, run.type) : "") + (m.model ? "" : "random weights\n"));
     return 0;
 }
 
@@ -333,6 +379,7 @@ command bench_command() {
              "times the plain image ViT, the adapted and the merged model side by side",
              {{"CKPT", "a checkpoint (default: random weights)", false}},
              {{{"--repetitions", "N", "interleaved rounds, 1 to 1000 (default 5)"}, {"--video", "FILE", "also time reading one view of it"},
+               {"--loss-clips", "N", "random clips on which --dtype is compared with f32 (default 5)"},
                {"--json", "", "one JSON document on stdout"}},
               model_group(), input_group(), run_group(), common_group()},
              "plain: the same sizes without adapters, every head at its own frame. adapted: adapters computed. merged: adapters\n"
