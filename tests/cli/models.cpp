@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <tuple>
 #include <utility>
 
@@ -291,6 +292,15 @@ TEST_CASE("compare says how far, and refuses what cannot be compared") {
     check_success(run({"compare", test_data("formats/clip_hf.safetensors"), test_data("formats/clip_timm.safetensors")}));
     check_success(run({"compare", test_data("formats/half.pth"), test_data("formats/mmengine.pth")}));
     check_error(run({"compare", test_data("formats/half.pth"), here / "none"}), 3, "open_failed");
+    // values whose squares are beyond double
+    for (double const value : {1e300, 2e300}) {
+        auto tensor = zeroi2v::stored_tensor::zeros(zeroi2v::dtype::f64, {1});
+        std::memcpy(tensor.bytes().data(), &value, sizeof value);
+        zeroi2v::write_safetensors(here / (value == 1e300 ? "one" : "two"), {{"t", tensor}});
+    }
+    auto const large = run({"compare", here / "one", here / "two"});
+    check_success(large);
+    CHECK(large.out.find("largest relative L2 1 ") != std::string::npos);
 }
 
 TEST_CASE("init draws the same bits everywhere, and zero adapters change nothing") {
