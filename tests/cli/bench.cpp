@@ -91,7 +91,7 @@ TEST_CASE("bench of random weights, of an adapted and of a merged file") {
     auto const merged = run({"bench", test_data("b16_short/merged.safetensors"), "--config", test_data("b16_short/config.json"), "--json", "--repetitions", "1", "--threads", "2", "--dtype", "bf16"});
     check_document(merged, 1);
     CHECK(json::parse(merged.out)["dtype"] == "bf16");
-    auto const narrow = run({"bench", test_data("b16_short/merged.safetensors"), "--config", test_data("b16_short/config.json"), "--repetitions", "1", "--dtype", "int8", "--loss-clips", "7"});
+    auto const narrow = run({"bench", test_data("b16_short/adapted.pth"), "--config", test_data("b16_short/config.json"), "--repetitions", "1", "--dtype", "int8", "--loss-clips", "7"});
     check_success(narrow);
     CHECK(narrow.out.find("int8 against f32, merged, 7 random clips: relative L2 of the logits ") != std::string::npos);
     auto const text = run({"bench", "--config", test_data("b16_short/config.json"), "--repetitions", "2"});
