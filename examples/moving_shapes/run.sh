@@ -38,7 +38,7 @@ smoke) stills=64 still_steps=2 still_batch=16 clips=48 steps=2 batch=8 videos=48
 esac
 [ -n "$out" ] || out=build/moving_shapes$([ $size = full ] || echo _$size)
 here=$out/seed-$seed
-mkdir -p "$here"
+mkdir -p "$here/videos"
 
 if [ -z "${BIN:-}" ]; then
     . cmake/need_packages.sh
@@ -84,7 +84,7 @@ judge() { # judge NAME: by the files, and the same as clips, whose logits are ke
     mv "$here/$1.json.part" "$here/$1.json"
 }
 variant() { # variant NAME OFFSETS ADAPTERS TRAINABLE FREEZE
-    local name=$1 rate=1e-2
+    local name=$1 rate=8e-3
     [ ! -e "$here/$name.json" ] || return 0
     [ "$4" = all ] && rate=2e-3
     start_of "$name" "$2" "$3"

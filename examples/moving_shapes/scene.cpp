@@ -42,10 +42,10 @@ surface draw_surface(dice& random) {
     return look;
 }
 
-/// Where in its cycle each frame is: a random start, a random speed, and pauses.
-std::vector<double> draw_phases(dice& random, std::size_t frames, double direction) {
+/// Where in its cycle each frame is: a random start, a random speed (negative: backwards), and pauses.
+std::vector<double> draw_phases(dice& random, std::size_t frames, double speed) {
     double phase = random.between(0, 1);
-    double const step = direction * random.between(least_speed, most_speed);
+    double const step = speed * random.between(least_speed, most_speed);
     std::vector<double> phases;
     for (std::size_t frame = 0; frame < frames; ++frame) {
         phases.push_back(phase);
@@ -69,7 +69,7 @@ moment moment_at(motion kind, moment const& rest, double reach, double phase) {
     case motion::eight_forward:
     case motion::eight_backward:
         now.x += reach * std::sin(angle);
-        now.y += reach * std::sin(2 * angle) * 0.7;
+        now.y += reach * std::sin(2 * angle);
         break;
     case motion::growing:
     case motion::shrinking: now.radius = least_radius + (most_radius - least_radius) * fraction(phase); break;
@@ -80,6 +80,12 @@ moment moment_at(motion kind, moment const& rest, double reach, double phase) {
 }
 
 bool travels(motion kind) { return kind <= motion::eight_backward; }
+
+/// An eight is two turns long, and a little faster than one turn at a time.
+double speed_of(motion kind) {
+    double const forward = kind == motion::eight_forward || kind == motion::eight_backward ? 0.65 : 1;
+    return static_cast<std::size_t>(kind) % 2 == 0 ? forward : -forward;
+}
 
 } // namespace
 
@@ -103,7 +109,7 @@ scene draw_scene(std::uint64_t seed, std::uint64_t index, std::size_t label, std
     rest.y = random.between(0.5 - far, 0.5 + far);
     rest.radius = random.between(0.12, 0.24);
     rest.hue = random.between(0, 1);
-    for (double const phase : draw_phases(random, frames, label % 2 == 0 ? 1 : -1)) result.moments.push_back(moment_at(kind, rest, reach, phase));
+    for (double const phase : draw_phases(random, frames, speed_of(kind))) result.moments.push_back(moment_at(kind, rest, reach, phase));
     return result;
 }
 
