@@ -32,8 +32,8 @@ done
 
 # Steps take `batch` clips; a still is a clip of one frame.
 case $size in
-full) stills=30000 still_steps=900 still_batch=256 clips=9600 steps=1500 batch=32 videos=480 shots=1,2,4,8,16 draws=3 epochs=40 ;;
-quick) stills=4000 still_steps=60 still_batch=256 clips=1200 steps=60 batch=32 videos=96 shots=1,2 draws=2 epochs=5 ;;
+full) stills=30000 still_steps=900 still_batch=256 clips=9600 steps=1000 batch=32 videos=480 shots=1,2,4,8,16 draws=3 epochs=40 ;;
+quick) stills=4000 still_steps=120 still_batch=256 clips=1200 steps=100 batch=32 videos=96 shots=1,2 draws=2 epochs=5 ;;
 smoke) stills=64 still_steps=2 still_batch=16 clips=48 steps=2 batch=8 videos=48 shots=1 draws=2 epochs=1 ;;
 esac
 [ -n "$out" ] || out=build/moving_shapes$([ $size = full ] || echo _$size)

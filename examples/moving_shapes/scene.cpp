@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numbers>
 #include <string_view>
+#include <utility>
 
 namespace moving_shapes {
 namespace {
@@ -13,8 +14,7 @@ namespace {
 constexpr double turn = 2 * std::numbers::pi;
 constexpr double pause_probability = 0.15;
 constexpr double least_speed = 0.10, most_speed = 0.18; // cycles per frame: direction is clear from two neighbours
-constexpr double least_path = 0.17, most_path = 0.25;   // half the width of a path
-constexpr double path_place = 0.07;                     // how far a path's middle may be from the frame's
+constexpr double path_place = 0.05;                     // how far the middle of a path may be from the frame's
 
 /// Random numbers one after the other.
 class dice {
@@ -56,6 +56,15 @@ std::vector<double> draw_phases(dice& random, std::size_t frames, double speed) 
 
 double fraction(double value) { return value - std::floor(value); }
 
+/// A point on the edge of the square from -1 to 1: right along the top, down, left along the bottom, up.
+std::pair<double, double> on_square(double phase) {
+    double const walked = 4 * fraction(phase), along = 2 * fraction(walked) - 1;
+    if (walked < 1) return {along, -1};
+    if (walked < 2) return {1, along};
+    if (walked < 3) return {-along, 1};
+    return {-1, -along};
+}
+
 /// `rest` is the moment around which the motion happens, `reach` half the width of a path.
 moment moment_at(motion kind, moment const& rest, double reach, double phase) {
     moment now = rest;
@@ -66,11 +75,13 @@ moment moment_at(motion kind, moment const& rest, double reach, double phase) {
         now.x += reach * std::cos(angle);
         now.y += reach * std::sin(angle);
         break;
-    case motion::eight_forward:
-    case motion::eight_backward:
-        now.x += reach * std::sin(angle);
-        now.y += reach * std::sin(2 * angle);
+    case motion::path_forward:
+    case motion::path_backward: {
+        auto const [right, down] = on_square(phase);
+        now.x += reach * right;
+        now.y += reach * down;
         break;
+    }
     case motion::growing:
     case motion::shrinking: now.radius = least_radius + (most_radius - least_radius) * fraction(phase); break;
     case motion::hue_up:
@@ -79,19 +90,26 @@ moment moment_at(motion kind, moment const& rest, double reach, double phase) {
     return now;
 }
 
-bool travels(motion kind) { return kind <= motion::eight_backward; }
-
-/// An eight is two turns long, and a little faster than one turn at a time.
-double speed_of(motion kind) {
-    double const forward = kind == motion::eight_forward || kind == motion::eight_backward ? 0.65 : 1;
-    return static_cast<std::size_t>(kind) % 2 == 0 ? forward : -forward;
+/// How far from the middle of its path a shape is, drawn from this range; how far that middle is from the frame's; cycles of a unit of
+/// speed. A circle is within the square path, and that one is longer.
+struct path {
+    double least_reach{}, most_reach{}, place{}, speed = 1;
+};
+path path_of(motion kind) {
+    switch (kind) {
+    case motion::clockwise:
+    case motion::counter_clockwise: return {0.13, 0.17, path_place};
+    case motion::path_forward:
+    case motion::path_backward: return {0.24, 0.28, path_place, 0.65};
+    default: return {0, 0, (most_place - least_place) / 2};
+    }
 }
 
 } // namespace
 
 std::string class_name(std::size_t label) {
     constexpr std::array<std::string_view, outlines> shapes{"disc", "bar", "post"};
-    constexpr std::array<std::string_view, motions> names{"clockwise", "counter-clockwise", "eight forward", "eight backward",
+    constexpr std::array<std::string_view, motions> names{"clockwise", "counter-clockwise", "path forward", "path backward",
                                                           "growing",   "shrinking",         "hue up",        "hue down"};
     return std::string{shapes[label / motions]} + " " + std::string{names[label % motions]};
 }
@@ -102,14 +120,15 @@ scene draw_scene(std::uint64_t seed, std::uint64_t index, std::size_t label, std
     result.shape = static_cast<outline>(label / motions);
     result.look = draw_surface(random);
     auto const kind = static_cast<motion>(label % motions);
-    double const reach = random.between(least_path, most_path);
-    double const far = travels(kind) ? path_place : (most_place - least_place) / 2;
+    path const way = path_of(kind);
+    double const reach = random.between(way.least_reach, way.most_reach);
+    double const speed = label % 2 == 0 ? way.speed : -way.speed;
     moment rest;
-    rest.x = random.between(0.5 - far, 0.5 + far);
-    rest.y = random.between(0.5 - far, 0.5 + far);
+    rest.x = random.between(0.5 - way.place, 0.5 + way.place);
+    rest.y = random.between(0.5 - way.place, 0.5 + way.place);
     rest.radius = random.between(0.12, 0.24);
     rest.hue = random.between(0, 1);
-    for (double const phase : draw_phases(random, frames, speed_of(kind))) result.moments.push_back(moment_at(kind, rest, reach, phase));
+    for (double const phase : draw_phases(random, frames, speed)) result.moments.push_back(moment_at(kind, rest, reach, phase));
     return result;
 }
 

@@ -13,7 +13,7 @@ enum class outline { disc, bar, post }; ///< round, wide, tall
 inline constexpr std::size_t outlines = 3;
 
 /// Each even motion and the next one show the same frames in opposite order.
-enum class motion { clockwise, counter_clockwise, eight_forward, eight_backward, growing, shrinking, hue_up, hue_down };
+enum class motion { clockwise, counter_clockwise, path_forward, path_backward, growing, shrinking, hue_up, hue_down };
 inline constexpr std::size_t motions = 8;
 
 /// A class is outline x motion: number outline * motions + motion.
