@@ -313,20 +313,21 @@ private:
         team_timer const timer{workspace, op_group::attention};
         std::size_t const width = config_.width(), tokens = config_.tokens(), heads = config_.heads(), clip = config_.frames();
         float* const qkv = workspace.wide();
-        auto const rows = [&](std::size_t first) { return token_rows<float const>{qkv + first, tokens * 3 * width, 3 * width, config_.head_dim()}; };
-        attention(*kernels_, workspace.workers(), {frames, queries, tokens, heads, config_.head_dim()}, rows(0), rows(width), rows(2 * width),
-                  {workspace.attended(), tokens * width, width, config_.head_dim()},
+        auto const rows = [&]<class T>(T* first) { return token_rows<T>{first, tokens * 3 * width, 3 * width, config_.head_dim()}; };
+        auto const read = [&](std::size_t first) { return rows(static_cast<float const*>(qkv + first)); };
+        attention(*kernels_, workspace.workers(), {frames, queries, tokens, heads, config_.head_dim()}, read(0), read(width), read(2 * width), rows(qkv),
                   [&](std::size_t head, std::size_t frame) { return frame / clip * clip + sources_[frame % clip * heads + head]; },
                   workspace.attention_scratch());
     }
 
-    /// The rest of one block and the beginning of the next, row block by row block, while the rows are in the cache.
+    /// The rest of one block and the beginning of the next, row block by row block, while the rows are in the cache. A row's q, k, v
+    /// come where attention's result for it was.
     void between(packed_vit_block<Adapters> const& block, packed_vit_block<Adapters> const* next, vit_workspace& workspace, std::size_t frames, bool next_class_only) const {
         std::size_t const width = config_.width();
         in_parts(workspace, frames * config_.tokens(), [&](index_range rows, block_scratch const& scratch) {
             for (std::size_t at = rows.begin; at < rows.end; at += scratch.rows) {
                 index_range const some{at, std::min(rows.end, at + scratch.rows)};
-                block.after_attention(workspace.tokens() + at * width, width, workspace.attended() + at * width, width, some.size(), scratch);
+                block.after_attention(workspace.tokens() + at * width, width, workspace.wide() + at * 3 * width, 3 * width, some.size(), scratch);
                 if (next != nullptr) before_rows(*next, workspace, some, scratch, next_class_only);
             }
         });
@@ -336,7 +337,7 @@ private:
         std::size_t const stride = config_.tokens() * config_.width();
         in_parts(workspace, frames, [&](index_range rows, block_scratch const& scratch) {
             if (!rows.empty())
-                block.after_attention(workspace.tokens() + rows.begin * stride, stride, workspace.attended() + rows.begin * stride, stride, rows.size(), scratch);
+                block.after_attention(workspace.tokens() + rows.begin * stride, stride, workspace.wide() + rows.begin * 3 * stride, 3 * stride, rows.size(), scratch);
         });
     }
 
@@ -358,7 +359,7 @@ private:
     void head(vit_workspace& workspace, std::size_t batch, float* logits) const {
         team_timer const timer{workspace, op_group::head};
         std::size_t const frames = config_.frames(), width = config_.width();
-        float* const mean = workspace.attended(); // free by now
+        float* const mean = workspace.wide(); // free by now
         for (std::size_t clip = 0; clip < batch; ++clip)
             for (std::size_t c = 0; c < width; ++c) {
                 double sum = 0;

@@ -57,8 +57,7 @@ public:
     [[nodiscard]] workspace_sizes const& sizes() const noexcept { return sizes_; }
 
     [[nodiscard]] float* tokens() noexcept { return tokens_; }                 // (V*T*N,C)
-    [[nodiscard]] float* wide() noexcept { return wide_; }                     // (V*T*N,3C)
-    [[nodiscard]] float* attended() noexcept { return attended_; }             // (V*T*N,C)
+    [[nodiscard]] float* wide() noexcept { return wide_; }                     // (V*T*N,3C): q, k, v; attention's result in place of q
     [[nodiscard]] float* features() noexcept { return features_; }             // (V*T,C)
     [[nodiscard]] std::span<float> attention_scratch() noexcept { return {attention_, sizes_.attention * threads()}; }
 
@@ -92,7 +91,7 @@ private:
             if (!sum) throw model_error{error_code::bad_config, "workspace: the number of bytes overflows"};
             total = *sum;
         };
-        add(sizes.tokens, sizeof(float), 2);
+        add(sizes.tokens, sizeof(float));
         add(sizes.wide, sizeof(float));
         add(sizes.features, sizeof(float));
         for (std::size_t const each : {sizes.narrow, sizes.adapted, sizes.hidden, sizes.rank}) add(each * sizes.rows, sizeof(float), parts);
@@ -108,7 +107,6 @@ private:
         };
         auto const floats = [&bytes](std::size_t count) { return reinterpret_cast<float*>(bytes(count * sizeof(float))); };
         tokens_ = floats(sizes.tokens);
-        attended_ = floats(sizes.tokens);
         wide_ = floats(sizes.wide);
         features_ = floats(sizes.features);
         scratch_.resize(parts);
@@ -127,7 +125,7 @@ private:
     executor* executor_{};
     workspace_sizes sizes_;
     aligned_buffer buffer_;
-    float *tokens_{}, *wide_{}, *attended_{}, *features_{}, *attention_{};
+    float *tokens_{}, *wide_{}, *features_{}, *attention_{};
     std::vector<block_scratch> scratch_;
     std::vector<op_times> times_;
 };
