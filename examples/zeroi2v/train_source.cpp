@@ -94,7 +94,22 @@ std::unique_ptr<train_source> open_train_source(std::filesystem::path const& pat
 void bad_videos::add(std::size_t sample, std::exception const& fault) {
     std::lock_guard const lock{guard_};
     if (!samples_.insert(sample).second) return;
+    news_.push_back(sample);
     if (auto const* const known = dynamic_cast<error const*>(&fault)) report_error(known->code_name(), known->what());
+    require_few();
+}
+
+void bad_videos::add_known(std::size_t sample) {
+    std::lock_guard const lock{guard_};
+    if (samples_.insert(sample).second) require_few();
+}
+
+std::vector<std::size_t> bad_videos::news() {
+    std::lock_guard const lock{guard_};
+    return std::exchange(news_, {});
+}
+
+void bad_videos::require_few() const {
     if (samples_.size() > limit_)
         throw video_error{error_code::limit_exceeded, "--bad-videos: " + std::to_string(samples_.size()) + " videos could not be read, at most "
                                                           + std::to_string(limit_) + " expected"};

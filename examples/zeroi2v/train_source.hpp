@@ -69,12 +69,19 @@ public:
 
     /// Errors  one too many -> video_error limit_exceeded.
     void add(std::size_t sample, std::exception const& fault);
+    /// Counts one that another rank has named. Errors  as add.
+    void add_known(std::size_t sample);
+    /// Those added since the last call.
+    [[nodiscard]] std::vector<std::size_t> news();
     [[nodiscard]] std::size_t count() const;
 
 private:
+    void require_few() const;
+
     std::size_t limit_;
     mutable std::mutex guard_;
     std::set<std::size_t> samples_;
+    std::vector<std::size_t> news_;
 };
 
 /// Clips in a given order, read ahead by threads of its own into a bounded number of places. A sample that cannot be read
