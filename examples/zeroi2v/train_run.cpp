@@ -1,6 +1,7 @@
 #include "train_run.hpp"
 
 #include "answers.hpp"
+#include "clip_queue.hpp"
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
