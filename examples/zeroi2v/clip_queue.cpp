@@ -90,7 +90,7 @@ void clip_queue::work() {
         {
             std::lock_guard const lock{guard_};
             here.clip = std::move(clip);
-            here.fault = fault;
+            here.fault = std::move(fault); // not a second owner, whose last look at it would be a race to ThreadSanitizer
             here.full = true;
         }
         changed_.notify_all();

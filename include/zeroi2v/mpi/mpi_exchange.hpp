@@ -193,7 +193,7 @@ private:
         }
         {
             std::lock_guard const lock{guard_};
-            fault_ = fault;
+            fault_ = std::move(fault);
             busy_ = false;
         }
         changed_.notify_all();
