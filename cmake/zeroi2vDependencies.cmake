@@ -62,3 +62,11 @@ macro(zeroi2v_find_ffmpeg)
         endif()
     endif()
 endmacro()
+
+# zeroi2v_find_mpi(): target `MPI::MPI_CXX`, or nothing. Its C interface only.
+macro(zeroi2v_find_mpi)
+    if(NOT TARGET MPI::MPI_CXX)
+        set(MPI_CXX_SKIP_MPICXX ON)
+        find_package(MPI 3.0 QUIET COMPONENTS CXX)
+    endif()
+endmacro()

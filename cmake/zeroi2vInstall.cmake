@@ -55,3 +55,4 @@ zeroi2v_pkg_config(video "videos for zeroi2v"
     "zeroi2v = ${PROJECT_VERSION}, libavformat >= 59, libavcodec >= 59, libswscale >= 6, libavutil >= 57" "")
 zeroi2v_pkg_config(dispatch "zeroi2v's kernels for several instruction sets, chosen at run time"
     "zeroi2v = ${PROJECT_VERSION}" "-L\${libdir} -lzeroi2v_dispatch" "-DZEROI2V_DISPATCH=1")
+zeroi2v_pkg_config(mpi "ranks of an MPI job for zeroi2v's trainer" "zeroi2v = ${PROJECT_VERSION}, mpi-c" "")

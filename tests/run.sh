@@ -6,16 +6,20 @@
 #   AddressSanitizer and UndefinedBehaviorSanitizer, all their checks: every unit test
 #   ThreadSanitizer: the tests that run threads
 #   clang++: every header alone, warnings are errors
+# With --mpi only this, a few minutes:
+#   zeroi2v::mpi with Open MPI: one and several ranks on this machine, and across two network namespaces where that is permitted
 # Logs are kept in build/. CMAKE_CXX_COMPILER_LAUNCHER=ccache in the environment is honoured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . cmake/need_packages.sh
 
 all=no
+mpi=no
 case "$*" in
     "") ;;
     --all) all=yes ;;
-    *) echo "usage: bash tests/run.sh [--all]" >&2 && exit 2 ;;
+    --mpi) mpi=yes ;;
+    *) echo "usage: bash tests/run.sh [--all | --mpi]" >&2 && exit 2 ;;
 esac
 
 jobs=$(nproc)
@@ -56,6 +60,19 @@ need_packages g++ cmake ninja-build pkg-config clang libclang-rt-14-dev libxsimd
 
 export CMAKE_GENERATOR=Ninja
 export CXX=${CXX:-g++}
+
+if [ $mpi = yes ]; then
+    need_packages libopenmpi-dev openmpi-bin iproute2
+    say "Release build with $CXX and MPI"
+    quietly mpi-configure.log "configuring failed (mpi)" cmake -S . -B build/mpi -DCMAKE_BUILD_TYPE=Release -DZEROI2V_MPI=ON -DZEROI2V_WERROR=ON -DZEROI2V_UNITY_BUILD=ON \
+        -DZEROI2V_BUILD_TESTS=ON -DZEROI2V_BUILD_EXAMPLES=ON -DZEROI2V_BUILD_BENCHMARKS=OFF
+    quietly mpi-build.log "the build failed (mpi)" cmake --build build/mpi --parallel "$jobs" --target zeroi2v_program mpi_exchange_tests mpi_cli_tests
+    say "the tests of several ranks"
+    quietly mpi-test.log "tests failed (mpi)" ctest --test-dir build/mpi --no-tests=error --output-on-failure -L '^mpi$' # one after the other: they mind the clock
+    grep -E 'tests passed|Total Test time|Skipped' build/mpi-test.log
+    say "all passed"
+    exit 0
+fi
 
 say "Release build with $CXX"
 quietly release-configure.log "configuring failed (release)" cmake --preset release -DZEROI2V_WERROR=ON -DZEROI2V_TEST_SANITIZERS=ON -DZEROI2V_UNITY_BUILD=ON \

@@ -12,6 +12,7 @@ inline constexpr int status_bad_video = 5;
 struct command {
     command_spec spec;
     int (*run)(arguments const& typed, console const& out); ///< gives the exit status; throws zeroi2v::error
+    bool shares_work = false;                              ///< with the other processes that mpirun started
 };
 
 [[nodiscard]] command inspect_command();

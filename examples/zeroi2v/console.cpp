@@ -112,17 +112,22 @@ void report_error(std::string_view code, std::string_view message) noexcept {
     }
 }
 
+failure describe(std::exception const& fault) {
+    if (auto const* const known = dynamic_cast<error const*>(&fault)) return {known->exit_status(), known->code_name(), known->what()};
+    if (dynamic_cast<std::bad_alloc const*>(&fault) != nullptr || dynamic_cast<std::length_error const*>(&fault) != nullptr)
+        return {7, to_string(error_code::out_of_memory), "memory: none left"};
+    return {.message = fault.what()};
+}
+
 int report_exception(std::exception const& fault) noexcept {
-    if (auto const* const known = dynamic_cast<error const*>(&fault)) {
-        report_error(known->code_name(), known->what());
-        return known->exit_status();
-    }
-    if (dynamic_cast<std::bad_alloc const*>(&fault) != nullptr || dynamic_cast<std::length_error const*>(&fault) != nullptr) {
+    try {
+        auto const seen = describe(fault);
+        report_error(seen.code, seen.message);
+        return seen.status;
+    } catch (...) { // no memory for the message
         report_error(to_string(error_code::out_of_memory), "memory: none left");
         return 7;
     }
-    report_error("internal", fault.what());
-    return status_internal;
 }
 
 progress::progress(console const& out, std::string what, std::size_t total) : what_{std::move(what)}, total_{total} {

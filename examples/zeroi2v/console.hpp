@@ -48,6 +48,14 @@ private:
 /// `zeroi2v: error[CODE]: ...` on stderr, in one line. Never throws.
 void report_error(std::string_view code, std::string_view message) noexcept;
 
+/// An exception as a user sees it.
+struct failure {
+    int status = status_internal; ///< with which the program ends
+    std::string_view code = "internal";
+    std::string message;
+};
+[[nodiscard]] failure describe(std::exception const& fault);
+
 /// Reports an exception and gives the status with which the program ends.
 [[nodiscard]] int report_exception(std::exception const& fault) noexcept;
 

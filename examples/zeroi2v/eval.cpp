@@ -4,10 +4,14 @@
 #include "commands.hpp"
 #include "model_source.hpp"
 #include "options.hpp"
+#include "ranks.hpp"
 #include "report_json.hpp"
+#include "train_run.hpp"
 #include "video_list.hpp"
 
 #include <zeroi2v/core/error.hpp>
+#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/file_checksum.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/tensor/tensor.hpp>
 
@@ -31,6 +35,33 @@ struct result {
     nlohmann::ordered_json bad = nlohmann::ordered_json::array();
     double decode_s = 0, preprocess_s = 0, model_s = 0;
 };
+
+/// Adds what the other ranks have, in the order of the list: rank by rank.
+void add_ranks(gradient_exchange& ranks, result& r) {
+    using json = nlohmann::ordered_json;
+    json mine{{"tallies", json::array()}, {"confusion", r.confusion}, {"bad", r.bad}, {"seconds", {r.decode_s, r.preprocess_s, r.model_s}}};
+    auto const write = [&](tally const& t) { mine["tallies"].push_back({t.videos, t.correct, t.correct_in_5}); };
+    write(r.all);
+    for (auto const& each : r.per_class) write(each);
+    auto const all = ranks.gather(mine.dump());
+    std::size_t const classes = r.per_class.size();
+    r = {.per_class = std::vector<tally>(classes), .confusion = std::vector<std::size_t>(classes * classes)};
+    for (auto const& text : all) {
+        auto const part = json::parse(text);
+        auto const read = [&](tally& t, json const& from) {
+            t.videos += from[0].get<std::size_t>();
+            t.correct += from[1].get<std::size_t>();
+            t.correct_in_5 += from[2].get<std::size_t>();
+        };
+        read(r.all, part["tallies"][0]);
+        for (std::size_t k = 0; k < classes; ++k) read(r.per_class[k], part["tallies"][k + 1]);
+        for (std::size_t i = 0; i < r.confusion.size(); ++i) r.confusion[i] += part["confusion"][i].get<std::size_t>();
+        for (auto const& each : part["bad"]) r.bad.push_back(each);
+        r.decode_s += part["seconds"][0].get<double>();
+        r.preprocess_s += part["seconds"][1].get<double>();
+        r.model_s += part["seconds"][2].get<double>();
+    }
+}
 
 nlohmann::ordered_json share(std::size_t part, std::size_t whole) {
     if (whole == 0) return nullptr;
@@ -104,18 +135,22 @@ int run_eval(arguments const& typed, console const& out) {
     std::filesystem::path const checkpoint_path = *typed.operand(0), list_path = *typed.operand(1);
     auto const videos = read_video_list(list_path);
 
-    progress shown{out, "videos", videos.size()};
+    auto const own = share_of(videos.size());
+    progress shown{out, "videos", own.size()};
     auto const model = open_model(checkpoint_path, choice, tolerance_options{typed});
     auto const& c = model.config;
     require_classes(videos, list_path, c.classes());
     auto const names = names_of(typed, model, choice);
     auto const input = input_of(model, typed_input, input_use::answers);
     view_builder::checked(input, c.image_size());
+    if (ranks() != nullptr)
+        require_one_run(*ranks(), {{"model", to_json(model.stated)}, {"checkpoint_crc32", file_checksum(file{checkpoint_path})}, {"list_crc32", file_checksum(file{list_path})},
+                                   {"input", to_json(stated_by(input))}, {"dtype", std::string{dtype_name(run.type)}}});
     running_model engine{model, run, out};
     note_untrained(model, out);
 
     result r{.per_class = std::vector<tally>(c.classes()), .confusion = std::vector<std::size_t>(c.classes() * c.classes())};
-    for (std::size_t i = 0; i < videos.size(); ++i) {
+    for (std::size_t i = own.begin; i < own.end; ++i) {
         auto const& each = videos[i];
         try {
             auto const video = read_video(each.path, input, c.frames(), c.image_size(), typed_input.lenient, run.threads, out);
@@ -139,9 +174,10 @@ int run_eval(arguments const& typed, console const& out) {
             report_error(fault.code_name(), fault.what());
             r.bad.push_back({{"video", each.text}, {"error", {{"code", std::string{fault.code_name()}}, {"message", fault.what()}}}});
         }
-        shown.step(i + 1);
+        shown.step(i + 1 - own.begin);
     }
-    out.print(typed.has("--json") ? to_json_text(r, names) : to_text(r, names));
+    if (ranks() != nullptr) add_ranks(*ranks(), r);
+    if (first_rank()) out.print(typed.has("--json") ? to_json_text(r, names) : to_text(r, names));
     return r.bad.empty() ? 0 : status_bad_video;
 }
 
@@ -152,8 +188,9 @@ command eval_command() {
              "says how often a model is right on a list of videos",
              {{"CKPT", "a checkpoint, adapted or merged"}, {"LIST", "`path label` per line; paths are relative to the list"}},
              {{{"--json", "", "one JSON document on stdout"}}, model_group(), input_group(), run_group(), common_group()},
-             "Videos that cannot be read are counted and left out; the exit status is then 5."},
-            run_eval};
+             "Videos that cannot be read are counted and left out; the exit status is then 5.\n"
+             "mpirun -n N shares the list between N processes, where the program was built with ZEROI2V_MPI."},
+            run_eval, true};
 }
 
 } // namespace zeroi2v::program

@@ -2,6 +2,7 @@
 #include "arguments.hpp"
 #include "commands.hpp"
 #include "console.hpp"
+#include "ranks.hpp"
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/version.hpp>
@@ -65,6 +66,7 @@ int run(std::span<char const* const> words) {
             loud.print(help(each.spec));
             return 0;
         }
+        if (each.shares_work) join_ranks();
         arguments const typed{each.spec, words.subspan(1)};
         if (typed.wants("--help")) {
             loud.print(help(each.spec));
@@ -75,7 +77,7 @@ int run(std::span<char const* const> words) {
             return 0;
         }
         static_cast<void>(kernels_from_environment()); // a wrong ZEROI2V_ISA is said by every command
-        return each.run(typed, console{typed.has("--quiet")});
+        return leave_ranks(each.run(typed, console{typed.has("--quiet") || !first_rank()}));
     }
     bool const is_option = wanted.starts_with("-");
     throw usage_error{is_option ? error_code::bad_option : error_code::usage,
@@ -92,8 +94,8 @@ int main(int argc, char** argv) {
         prepare_process();
         return run(std::span<char const* const>{argv, static_cast<std::size_t>(argc)}.subspan(argc > 0 ? 1 : 0));
     } catch (closed_output const&) {
-        return status_closed_output;
+        return leave_ranks_alone(status_closed_output);
     } catch (std::exception const& fault) {
-        return report_exception(fault);
+        return leave_ranks(fault);
     }
 }

@@ -3,6 +3,7 @@
 #include "console.hpp"
 #include "model_source.hpp"
 #include "options.hpp"
+#include "ranks.hpp"
 #include "train_options.hpp"
 #include "train_run.hpp"
 #include "train_source.hpp"
@@ -21,11 +22,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <numeric>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -38,7 +41,8 @@
 namespace zeroi2v::program {
 namespace {
 
-/// Holds OUT.lock while it lives, so that two runs do not write beside each other.
+/// Holds OUT.lock while it lives, so that two runs do not write beside each other. A lock that nobody holds any more, left by
+/// a process that was killed, is no lock.
 class run_lock {
 public:
     explicit run_lock(std::filesystem::path const& output) : path_{output.native() + ".lock"} {
@@ -47,7 +51,7 @@ public:
             if (descriptor_ < 0) throw usage_error{error_code::unwritable_output, printable(path_, 4096) + ": cannot be written: " + std::generic_category().message(errno)};
             if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
                 ::close(descriptor_);
-                throw training_error{error_code::bad_state, printable(path_, 4096) + ": another run holds it, this output for one run only expected"};
+                throw training_error{error_code::bad_state, printable(path_, 4096) + ": another run holds it, this output for one run only expected" + hint()};
             }
             struct ::stat mine {}, there {};
             if (::fstat(descriptor_, &mine) == 0 && ::stat(path_.c_str(), &there) == 0 && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev) return;
@@ -62,6 +66,11 @@ public:
     }
 
 private:
+    /// Where it may be a rank of the same job that holds it.
+    static char const* hint() noexcept {
+        return ranks() == nullptr && std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr ? " (mpirun started this program, which was built without ZEROI2V_MPI)" : "";
+    }
+
     std::string path_;
     int descriptor_ = -1;
 };
@@ -93,19 +102,24 @@ int run_train(arguments const& typed, console const& out) {
     std::vector<std::filesystem::path> read_paths{start_path, data_path};
     if (val_path) read_paths.emplace_back(*val_path);
     auto const inputs = inputs_of(choice, read_paths);
-    auto const target = output_path(typed, inputs);
+    // Rank 0 alone writes, and looks at what was written before.
+    auto const writable = [&](std::vector<std::filesystem::path> const& others, std::string_view option) {
+        return first_rank() || !typed.value(option) ? output_path(typed, others, option) : std::filesystem::path{*typed.value(option)};
+    };
+    auto const target = writable(inputs, "--output");
     std::optional<std::filesystem::path> log_target;
     if (log_path) {
         auto others = inputs;
         others.push_back(target);
         if (std::filesystem::path{*log_path}.lexically_normal() == target.lexically_normal())
             throw usage_error{error_code::same_file, "--log: " + printable(*log_path, 4096) + " found, another file than the output expected"};
-        log_target = output_path(typed, others, "--log");
+        log_target = writable(others, "--log");
     }
 
-    run_lock const lock{target};
+    std::optional<run_lock> lock;
+    if (first_rank()) lock.emplace(target);
     training_checkpoints const checkpoints{target};
-    if (!resume && !checkpoints.steps().empty())
+    if (first_rank() && !resume && !checkpoints.steps().empty())
         throw training_error{error_code::bad_state, printable(checkpoints.path_of(checkpoints.steps().front()).native(), 4096)
                                                         + ": the checkpoint of a run that did not end; --resume goes on with it, removing it begins anew"};
 
@@ -134,15 +148,26 @@ int run_train(arguments const& typed, console const& out) {
     fingerprint["start_crc32"] = checksum_of(start);
     fingerprint["data"] = data->fingerprint();
 
-    trainer training{std::move(start), trainer_options_of(settings, data->groups(), threads)};
+    if (ranks() != nullptr) {
+        auto asked = fingerprint;
+        asked["val"] = val ? val->fingerprint() : nlohmann::ordered_json(nullptr);
+        asked["val_every"] = settings.val_every;
+        asked["resume"] = resume;
+        asked["output"] = target.native();
+        require_one_run(*ranks(), asked);
+    }
+    auto options = trainer_options_of(settings, data->groups(), threads);
+    options.exchange = ranks();
+    trainer training{std::move(start), std::move(options)};
     std::uint64_t const total = total_steps(settings, samples.size());
     std::uint64_t const batch = std::min<std::uint64_t>(settings.clips_per_step(), samples.size());
     out.print_unless_quiet("model    " + model.file->name() + ": " + std::to_string(training.trained().floats()) + " parameters of " + std::to_string(training.trained().size())
                            + " tensors train (" + settings.trainable + ")\ndata     " + printable(data_path.native(), 4096) + ": " + std::to_string(samples.size())
-                           + " samples, " + std::to_string(total) + " steps of " + std::to_string(batch) + "\n" + memory_text(training.memory(static_cast<std::size_t>(batch))));
+                           + " samples, " + std::to_string(total) + " steps of " + std::to_string(batch)
+                           + (ranks() != nullptr ? ", on " + std::to_string(ranks()->ranks()) + " ranks" : "") + "\n" + memory_text(training.memory(static_cast<std::size_t>(batch))));
 
     std::optional<std::uint64_t> resumed;
-    if (resume) {
+    if (resume && first_rank()) {
         auto const found = checkpoints.newest([&](error const& fault) { report_error(fault.code_name(), fault.what()); });
         if (found) {
             auto const differences = fingerprint_differences(found->fingerprint, fingerprint);
@@ -158,13 +183,17 @@ int run_train(arguments const& typed, console const& out) {
         out.print_unless_quiet(found ? "resumed  at step " + std::to_string(*resumed) + "\n" : std::string{"resumed  at the beginning: no checkpoint is there\n"});
     }
 
+    if (resume) training.share_state();
+
     std::optional<train_log> log;
-    if (log_target) {
+    if (log_target && first_rank()) {
         log.emplace(*log_target, resume ? std::optional{resumed.value_or(0)} : std::nullopt);
         if (shots && !resumed) log->write({{"shots", *shots}, {"seed", settings.seed}, {"samples", samples}});
     }
 
-    auto const save = [&] { checkpoints.save({training.state(), fingerprint}); };
+    auto const save = [&] {
+        if (first_rank()) checkpoints.save({training.state(), fingerprint});
+    };
     stopwatch const clock;
     signal_watch const watch;
     auto const average = val && val->decodes() ? reading().input.average : view_average::prob;
@@ -172,11 +201,13 @@ int run_train(arguments const& typed, console const& out) {
     outcome = run_training({training, *data, samples, val.get(), average, settings, out, log ? &*log : nullptr, save, save_every});
     if (outcome.interrupted != 0) {
         save();
-        report_error(to_string(error_code::interrupted), "stopped by signal " + std::to_string(outcome.interrupted) + " after step " + std::to_string(training.steps())
+        if (first_rank())
+            report_error(to_string(error_code::interrupted), "stopped by signal " + std::to_string(outcome.interrupted) + " after step " + std::to_string(training.steps())
                                                              + " of " + std::to_string(total) + "; --resume goes on");
         return 128 + outcome.interrupted;
     }
 
+    if (!first_rank()) return 0;
     auto metadata = metadata_of(model, choice);
     auto const trained_on = or_else(typed_input.stated, model.file->metadata().input); // what answers will be asked for
     if (trained_on != stated_input{}) metadata.insert_or_assign(metadata_key::input, to_json(trained_on).dump());
@@ -212,8 +243,9 @@ command train_command() {
                {"--threads", "N", "1 to 1024 (default: the processors of this process)"}},
               schedule_group(), recipe_group(), model_group(), input_group(), common_group()},
              "The output has its adapters; merge takes it from there. SIGINT saves a checkpoint and ends with 130.\n"
-             "Checkpoints are OUT.ckpt-STEP, two at most, removed when the output is written."},
-            run_train};
+             "Checkpoints are OUT.ckpt-STEP, two at most, removed when the output is written.\n"
+             "mpirun -n N shares each batch between N processes, where the program was built with ZEROI2V_MPI: the same bits."},
+            run_train, true};
 }
 
 } // namespace zeroi2v::program

@@ -1,12 +1,15 @@
 #include "train_run.hpp"
 
 #include "answers.hpp"
+#include "clip_queue.hpp"
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/io/atomic_file.hpp>
 #include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/crc32.hpp>
 #include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/train/loss.hpp>
 #include <zeroi2v/train/sample_order.hpp>
 #include <zeroi2v/train/schedule.hpp>
@@ -16,6 +19,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <sstream>
 #include <string_view>
 #include <type_traits>
 #include <system_error>
@@ -70,7 +74,43 @@ private:
     stopwatch clock_;
 };
 
+/// Steps between two comparisons of the ranks' parameters.
+constexpr std::uint64_t compared_every = 100;
+
+std::string parameters_sum(trainer const& training) {
+    crc32 sum;
+    for (auto const& each : training.trained()) sum.update(each.tensor->bytes());
+    return "checksum " + std::to_string(sum.value());
+}
+
+/// What the ranks tell each other between two steps: the signal that came, and the bad videos that are new. All go on, or
+/// stop, alike.
+int exchange_news(gradient_exchange& ranks, bad_videos& bad) {
+    std::string mine = std::to_string(signal_watch::seen());
+    for (std::size_t const sample : bad.news()) mine += " " + std::to_string(sample);
+    int signal = 0;
+    for (auto const& text : ranks.gather(mine)) {
+        std::istringstream words{text};
+        int seen = 0;
+        words >> seen;
+        if (signal == 0) signal = seen;
+        for (std::size_t sample = 0; words >> sample;) bad.add_known(sample);
+    }
+    return signal;
+}
+
 } // namespace
+
+void require_one_run(gradient_exchange& ranks, nlohmann::ordered_json const& asked) {
+    auto const all = ranks.gather(asked.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    auto const first = nlohmann::ordered_json::parse(all[0]);
+    for (std::size_t r = 1; r < all.size(); ++r) {
+        std::string list;
+        for (auto const& each : fingerprint_differences(first, nlohmann::ordered_json::parse(all[r]), "on " + ranks.name(0), "on " + ranks.name(r)))
+            list += (list.empty() ? "" : "; ") + each;
+        if (!list.empty()) throw training_error{error_code::ranks_differ, list + "; the same expected"};
+    }
+}
 
 signal_watch::signal_watch() {
     signal_seen = 0;
@@ -153,10 +193,12 @@ val_result evaluate(trainer& training, train_source const& data, view_average av
         }
         result.samples += 1;
     };
-    progress shown{out, "evaluating", data.size()};
-    for (std::size_t i = 0; i < data.size() && signal_watch::seen() == 0;) {
+    auto* const ranks = training.options().exchange;
+    auto const [begin, end] = ranks == nullptr ? index_range{0, data.size()} : partition(data.size(), ranks->ranks(), ranks->rank());
+    progress shown{out, "evaluating", end - begin};
+    for (std::size_t i = begin; i < end && signal_watch::seen() == 0;) {
         if (at_once > 1) {
-            std::size_t const here = std::min(at_once, data.size() - i);
+            std::size_t const here = std::min(at_once, end - i);
             auto const& c = training.config();
             dynamic_tensor<float, 5> clips{here, c.frames(), std::size_t{3}, c.image_size(), c.image_size()};
             dynamic_tensor<float, 2> logits{here, classes};
@@ -182,7 +224,20 @@ val_result evaluate(trainer& training, train_source const& data, view_average av
             }
             ++i;
         }
-        shown.step(i);
+        shown.step(i - begin);
+    }
+    if (ranks != nullptr) {
+        auto const all = ranks->gather(nlohmann::json{{"samples", result.samples}, {"bad", result.bad}, {"first", first}, {"fifth", fifth}}.dump());
+        for (std::size_t r = 0; r < all.size(); ++r) {
+            if (r == ranks->rank()) continue;
+            auto const other = nlohmann::json::parse(all[r]);
+            result.samples += other["samples"].get<std::size_t>();
+            result.bad += other["bad"].get<std::size_t>();
+            for (std::size_t g = 0; g < groups.size(); ++g) {
+                first[g] += other["first"][g].get<std::size_t>();
+                fifth[g] += other["fifth"][g].get<std::size_t>();
+            }
+        }
     }
     for (std::size_t g = 0; g < groups.size(); ++g) {
         auto const share = [&](std::size_t right) { return result.samples == 0 ? 0.0 : static_cast<double>(right) / static_cast<double>(result.samples); };
@@ -229,24 +284,36 @@ train_outcome run_training(train_job const& job) {
     std::uint64_t const skipped = start / per_epoch * samples + start % per_epoch * per_step;
     bad_videos bad{static_cast<std::size_t>(settings.bad_videos.value_or(std::max<std::uint64_t>(samples / 100, 1)))};
     std::size_t const values = training.config().clip_values(), chunk = training.clips_at_once();
-    std::size_t const threads = job.data.decodes() ? settings.decode_threads : 0;
-    clip_queue queue{job.data, values, [&](std::uint64_t n) { return clip_queue::wanted{job.samples[order.at(skipped + n)], skipped + n}; }, threads,
-                     std::max<std::size_t>(2 * threads, 8), bad};
+    auto* const ranks = training.options().exchange;
+    auto const clips_of = [&](std::uint64_t step) { return std::min(per_step, samples - step % per_epoch * per_step); };
+    // This rank's clips come one after the other: its share of each step. Without a share of a whole step it has none at all.
+    std::size_t const threads = job.data.decodes() && !training.share(per_step).empty() ? settings.decode_threads : 0;
+    std::uint64_t reading = start, before = skipped, taken = 0;
+    auto const next_clip = [&](std::uint64_t) {
+        while (taken == training.share(clips_of(reading)).size()) {
+            before += clips_of(reading++);
+            taken = 0;
+        }
+        std::uint64_t const position = before + training.share(clips_of(reading)).begin + taken++;
+        return clip_queue::wanted{job.samples[order.at(position)], position};
+    };
+    clip_queue queue{job.data, values, next_clip, threads, std::max<std::size_t>(2 * threads, 8), bad};
 
     train_outcome outcome;
     std::vector<float> clips(chunk * values);
     std::vector<std::int64_t> labels;
     auto const& c = training.config();
     step_line line{job.out, start, total};
-    auto const interrupted = [&] { return (outcome.interrupted = signal_watch::seen()) != 0; };
+    // Ranks agree between steps; who is alone may leave amidst one.
+    auto const interrupted = [&] { return (outcome.interrupted = ranks == nullptr ? signal_watch::seen() : exchange_news(*ranks, bad)) != 0; };
     while (training.steps() < total) {
         stopwatch const clock;
         std::uint64_t const step = training.steps();
-        std::uint64_t const count = std::min(per_step, samples - step % per_epoch * per_step);
+        std::uint64_t const count = clips_of(step), own = training.share(count).size();
         double const factor = schedule.factor(step);
         training.begin(count);
-        for (std::uint64_t done = 0; done < count;) {
-            auto const here = static_cast<std::size_t>(std::min<std::uint64_t>(chunk, count - done));
+        for (std::uint64_t done = 0; done < own;) {
+            auto const here = static_cast<std::size_t>(std::min<std::uint64_t>(chunk, own - done));
             labels.clear();
             for (std::size_t i = 0; i < here; ++i) {
                 auto const clip = queue.next();
@@ -255,13 +322,14 @@ train_outcome run_training(train_job const& job) {
             }
             training.add(view<float const, 5>{clips.data(), here, c.frames(), 3, c.image_size(), c.image_size()}, labels);
             done += here;
-            if (interrupted()) break;
+            if (ranks == nullptr && interrupted()) break;
         }
         if (outcome.interrupted != 0) break;
         outcome.loss = training.end(settings.lr * factor).loss;
         std::uint64_t const now = training.steps();
         if (job.log != nullptr) job.log->write({{"step", step}, {"loss", outcome.loss}, {"lr", settings.lr * factor}, {"seconds", clock.seconds()}});
         line.show(now, outcome.loss, count);
+        if (ranks != nullptr && (now == total || now % compared_every == 0)) require_same(*ranks, "parameters after step " + std::to_string(now), parameters_sum(training));
         bool const evaluates = job.val != nullptr && (now == total || now % (settings.val_every == 0 ? per_epoch : settings.val_every) == 0);
         if (evaluates) {
             outcome.val = evaluate(training, *job.val, job.average, job.out);

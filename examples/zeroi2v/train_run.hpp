@@ -8,6 +8,7 @@
 
 #include <zeroi2v/io/train_checkpoint.hpp>
 #include <zeroi2v/model/input_config.hpp>
+#include <zeroi2v/train/gradient_exchange.hpp>
 #include <zeroi2v/train/trainer.hpp>
 
 #include <nlohmann/json.hpp>
@@ -59,7 +60,12 @@ struct val_result {
     [[nodiscard]] nlohmann::ordered_json json() const;
 };
 
+/// Of several ranks each evaluates its part, and all have the whole result.
 [[nodiscard]] val_result evaluate(trainer& training, train_source const& data, view_average average, console const& out);
+
+/// Demands that all ranks were asked for the same run.
+/// Errors  training_error ranks_differ: each difference, and the first rank that has it, on every rank alike.
+void require_one_run(gradient_exchange& ranks, nlohmann::ordered_json const& asked);
 
 /// The model of START, with adapters or without.
 [[nodiscard]] adapted_vit load_start(opened_model const& model);
@@ -67,7 +73,7 @@ struct val_result {
 /// The label of each sample, of the first label set.
 [[nodiscard]] std::vector<std::int64_t> first_labels(train_source const& data);
 
-/// What a run is made of. `samples` are the numbers of those of `data` that are trained on.
+/// What a run is made of. Of several ranks (the trainer's exchange) the first alone has a log and `save`. `samples` are the numbers of those of `data` that are trained on.
 struct train_job {
     trainer& training;
     train_source const& data;

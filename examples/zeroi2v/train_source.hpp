@@ -1,4 +1,4 @@
-// Where training takes its clips from: a file of clips or a list of videos; and the queue that has them ready in order.
+// Where training takes its clips from: a file of clips or a list of videos.
 #pragma once
 
 #include "console.hpp"
@@ -12,18 +12,13 @@
 
 #include <nlohmann/json.hpp>
 
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <set>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace zeroi2v::program {
@@ -61,62 +56,5 @@ struct video_reading {
 /// Errors  as labelled_clips and read_video_list; label sets or classes that are not the model's -> model_error bad_labels.
 [[nodiscard]] std::unique_ptr<train_source> open_train_source(std::filesystem::path const& path, vit_config const& config,
                                                               std::function<video_reading()> const& reading, console const& out);
-
-/// Videos that could not be read, each said once on stderr.
-class bad_videos {
-public:
-    explicit bad_videos(std::size_t limit) noexcept : limit_{limit} {}
-
-    /// Errors  one too many -> video_error limit_exceeded.
-    void add(std::size_t sample, std::exception const& fault);
-    [[nodiscard]] std::size_t count() const;
-
-private:
-    std::size_t limit_;
-    mutable std::mutex guard_;
-    std::set<std::size_t> samples_;
-};
-
-/// Clips in a given order, read ahead by threads of its own into a bounded number of places. A sample that cannot be read
-/// is replaced by the next of the source that can: the same one in every run.
-class clip_queue {
-public:
-    struct wanted {
-        std::size_t sample;
-        std::uint64_t draw;
-    };
-    struct ready {
-        std::vector<float> values;
-        std::vector<std::int64_t> labels;
-    };
-
-    /// `order(n)` is the n-th clip wanted; called in order, from one thread at a time. threads 0: read when it is asked for.
-    clip_queue(train_source const& source, std::size_t clip_values, std::function<wanted(std::uint64_t)> order, std::size_t threads, std::size_t places, bad_videos& bad);
-    ~clip_queue();
-
-    /// The next clip; rethrows what stopped its reading.
-    [[nodiscard]] ready next();
-
-private:
-    struct place {
-        ready clip;
-        std::exception_ptr fault;
-        bool full = false;
-    };
-
-    void work();
-    void read(wanted what, ready& into) const;
-
-    train_source const& source_;
-    std::size_t clip_values_;
-    std::function<wanted(std::uint64_t)> order_;
-    bad_videos& bad_;
-    std::mutex guard_;
-    std::condition_variable changed_;
-    std::vector<place> places_;
-    std::uint64_t taken_ = 0, started_ = 0;
-    bool stopping_ = false;
-    std::vector<std::thread> threads_;
-};
 
 } // namespace zeroi2v::program

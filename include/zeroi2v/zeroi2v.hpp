@@ -84,10 +84,12 @@
 #include <zeroi2v/train/activations.hpp>
 #include <zeroi2v/train/adamw.hpp>
 #include <zeroi2v/train/attention_backward.hpp>
+#include <zeroi2v/train/batch_sum.hpp>
 #include <zeroi2v/train/block_backward.hpp>
 #include <zeroi2v/train/block_forward.hpp>
 #include <zeroi2v/train/clip_pass.hpp>
 #include <zeroi2v/train/dropout.hpp>
+#include <zeroi2v/train/gradient_exchange.hpp>
 #include <zeroi2v/train/gradient_tree.hpp>
 #include <zeroi2v/train/linear_backward.hpp>
 #include <zeroi2v/train/loss.hpp>

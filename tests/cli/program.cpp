@@ -65,10 +65,13 @@ bool has_match(fs::path const& folder, std::string const& beginning) {
     else if (how.to == conditions::output::full) ::dup2(::open("/dev/full", O_WRONLY), STDOUT_FILENO);
     else ::dup2(out, STDOUT_FILENO);
     ::dup2(err, STDERR_FILENO);
-    std::vector<char*> words{const_cast<char*>("zeroi2v")};
+    std::vector<char*> words;
+    for (auto const& word : how.launcher) words.push_back(const_cast<char*>(word.c_str()));
+    words.push_back(const_cast<char*>(how.launcher.empty() ? "zeroi2v" : ZEROI2V_PROGRAM));
     for (auto const& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
     words.push_back(nullptr);
-    ::execv(ZEROI2V_PROGRAM, words.data());
+    if (how.launcher.empty()) ::execv(ZEROI2V_PROGRAM, words.data());
+    else ::execvp(words[0], words.data());
     ::_exit(127);
 }
 
@@ -90,7 +93,7 @@ outcome run(std::vector<std::string> const& arguments, conditions const& how) {
     bool sent = how.signal == 0;
     for (;;) {
         if (!sent && has_match(how.watched, how.when_exists)) {
-            ::kill(child, how.signal);
+            ::kill(how.receiver ? how.receiver(child) : child, how.signal);
             sent = true;
         }
         if (since() > how.limit_s) {

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -38,6 +39,8 @@ struct conditions {
     std::size_t address_space = 0;                    ///< RLIMIT_AS in bytes; 0: as it is
     std::size_t file_size = 0;                        ///< RLIMIT_FSIZE in bytes, as `ulimit -f`; 0: as it is
     double limit_s = 60;                              ///< then it is killed, and the test fails
+    std::vector<std::string> launcher{};              ///< words in front of the program's: mpirun and its options
+    std::function<int(int)> receiver{};               ///< whom `signal` is sent, given the process that was started; none: that one
 };
 
 [[nodiscard]] outcome run(std::vector<std::string> const& arguments, conditions const& how = {});

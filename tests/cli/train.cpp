@@ -6,9 +6,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <limits>
+#include <map>
 #include <sstream>
+#include <thread>
 
 using namespace cli;
 using zeroi2v::read_safetensors;
@@ -168,6 +172,102 @@ TEST_CASE("train: a loss that is not finite stops with its step and keeps the la
     auto const anyway = run(plus(words, {"--allow-mismatch"}));
     CHECK(anyway.status == 0);
     CHECK(lines_of(here / "log").size() == 8);
+}
+
+TEST_CASE("train: a file system that fails at any call loses nothing: path and reason are said, what was saved stays, and the run goes on from it in the same bits") {
+    if (std::system("strace -o /dev/null true 2> /dev/null") != 0) {
+        MESSAGE("strace may not trace here: failing system calls not tried");
+        return;
+    }
+    std::vector<std::string> const four{"--steps", "4", "--batch", "3", "--lr", "1e-3", "--seed", "5", "--checkpoint-every", "1", "--threads", "1", "--quiet"};
+    scratch const straight;
+    // Where in the run's calls each of the four files, three checkpoints and the output, is written: the counts that strace injects by.
+    conditions traced;
+    std::string const calls = "fallocate,write,fsync,close,renameat,renameat2";
+    traced.launcher = {"strace", "-f", "-y", "-o", straight / "trace", "-e", "trace=" + calls};
+    check_success(run(command(straight / "out", plus(four, {"--log", straight / "log"})), traced));
+    auto const bytes = content_of(straight / "out");
+    auto const log = without_seconds(straight / "log");
+    std::map<std::string, std::vector<std::size_t>> numbers; // of each call of each temporary file, behind that of the log
+    {
+        std::map<std::string, std::size_t> counts;
+        std::vector<std::string> temporaries;
+        std::istringstream text{content_of(straight / "trace")};
+        for (std::string line; std::getline(text, line);) {
+            auto const begin = line.find_first_of("abcdefghijklmnopqrstuvwxyz"), end = line.find('(');
+            if (begin == std::string::npos || end == std::string::npos || end < begin) continue;
+            auto const call = line.substr(begin, end - begin);
+            ++counts[call];
+            auto const name = line.find(".zeroi2v-");
+            if (name == std::string::npos) {
+                // The folder is made durable by a call of its own, after the file's.
+                if (call == "fsync" && !temporaries.empty()) numbers["folder " + std::to_string(temporaries.size() - 1)].push_back(counts[call]);
+                continue;
+            }
+            auto const temporary = line.substr(name, line.find(".tmp", name) - name);
+            if (temporaries.empty() || temporaries.back() != temporary) temporaries.push_back(temporary);
+            numbers[(call == "renameat2" ? "renameat" : call) + " " + std::to_string(temporaries.size() - 1)].push_back(counts[call]);
+            if (call.starts_with("renameat")) numbers["name"].push_back(call == "renameat2" ? 2 : 1);
+        }
+        REQUIRE(temporaries.size() == 5);
+    }
+    std::string const rename = numbers["name"].back() == 2 ? "renameat2" : "renameat";
+    struct fault { std::string call, errno_name, words; };
+    std::vector<fault> const faults{{"fsync", "EIO", "cannot be made durable: Input/output error"}, {"folder", "EIO", "its folder cannot be made durable: Input/output error"},
+                                    {"close", "EIO", "cannot be closed: Input/output error"}, {"renameat", "EIO", "cannot be put in place: Input/output error"},
+                                    {"renameat", "EROFS", "cannot be put in place: Read-only file system"}, {"write", "EIO", "cannot be written after"},
+                                    {"write", "ENOSPC", "No space left on device"}, {"write", "EDQUOT", "Disk quota exceeded"}, {"fallocate", "ENOSPC", "bytes wanted: No space left on device"}};
+    for (auto const& fault : faults)
+        for (std::size_t const file : {3U, 4U}) { // the third checkpoint; the output
+            auto const& of_file = numbers[fault.call + " " + std::to_string(file)];
+            REQUIRE(!of_file.empty());
+            std::string const call = fault.call == "folder" ? "fsync" : fault.call == "renameat" ? rename : fault.call;
+            CAPTURE(fault.call);
+            CAPTURE(fault.errno_name);
+            CAPTURE(file);
+            scratch const here;
+            auto const words = command(here / "out", plus(four, {"--log", here / "log"}));
+            conditions failing;
+            failing.launcher = {"strace", "-f", "-o", "/dev/null", "-e", "trace=" + call, "-e",
+                                "inject=" + call + ":error=" + fault.errno_name + ":when=" + std::to_string(of_file[of_file.size() / 2])};
+            auto const found = run(words, failing);
+            check_error(found, 7, "write_failed", {file == 3 ? "out.ckpt-3: " : "/out: ", fault.words});
+            auto names = here.names();
+            CHECK(std::ranges::none_of(names, [](std::string const& name) { return name.starts_with(".zeroi2v-") || name == "out.lock"; }));
+            auto const there = [&](std::string const& name) { return std::ranges::count(names, name) == 1; };
+            CHECK(there("out.ckpt-2"));
+            CHECK(there(file == 3 ? "out.ckpt-1" : "out.ckpt-3"));
+            bool const in_place = fault.call == "folder"; // renamed, and nothing older was removed
+            CHECK(there(file == 3 ? "out.ckpt-3" : "out") == in_place);
+            check_success(run(plus(words, {"--resume"})));
+            CHECK(content_of(here / "out") == bytes);
+            CHECK(without_seconds(here / "log") == log);
+            CHECK(here.names() == std::vector<std::string>{"log", "out"});
+        }
+}
+
+TEST_CASE("train: two runs may not write one output; a lock that a killed run left is none") {
+    scratch const here;
+    auto const words = command(here / "out", {"--steps", "1000000", "--batch", "3", "--checkpoint-every", "1", "--quiet"});
+    conditions first;
+    first.signal = SIGKILL;
+    first.when_exists = "second-is-done";
+    first.watched = here.path();
+    outcome second;
+    std::thread other{[&] {
+        for (int i = 0; i < 600 && !fs::exists(here / "out.ckpt-2"); ++i) std::this_thread::sleep_for(std::chrono::milliseconds{50});
+        second = run(command(here / "out", {"--steps", "2", "--quiet"}));
+        here.file("second-is-done", "");
+    }};
+    CHECK(run(words, first).status == -SIGKILL);
+    other.join();
+    check_error(second, 6, "bad_state", {"out.lock", "another run holds it"});
+    fs::remove(here / "second-is-done");
+    CHECK(fs::exists(here / "out.lock"));
+    for (auto const& name : here.names())
+        if (name != "out.lock") fs::remove(here / name);
+    check_success(run(command(here / "out", {"--steps", "2", "--quiet"})));
+    CHECK(here.names() == std::vector<std::string>{"out"});
 }
 
 TEST_CASE("train: shots are drawn by the seed and written down; evaluation says top-1 and top-5") {

@@ -3,7 +3,7 @@
 # One line per violation, exit 1 if there is any, exit 2 if there was nothing to judge.
 #   * layers: a header includes its own folder and lower layers only; the leaves are included by nobody but themselves
 #   * each dependency stands in one place: xsimd and intrinsics in simd/, Eigen in nn/merge*.hpp and interop/,
-#     nlohmann in io/, FFmpeg in video/ffmpeg.hpp, CUDA and MPI nowhere else than in cuda/ and dist/
+#     nlohmann in io/, FFmpeg in video/ffmpeg.hpp, CUDA and MPI nowhere else than in cuda/ and mpi/
 #   * no header of the library includes the umbrella; the umbrella lists every header from core to train, sorted
 #   * a file of tests/ that a comment names is there; in a pattern * stands for any letters
 #   * every header begins with a comment that says what it is, has #pragma once, and at most 400 lines or a comment with
@@ -30,7 +30,7 @@ BEGIN {
     level["core"] = 0; level["tensor"] = 1; level["simd"] = 2; level["parallel"] = 2; level["ops"] = 3; level["stdha"] = 3
     level["nn"] = 4; level["model"] = 5; level["train"] = 6
     # What a leaf may include beyond core to train and itself.
-    leaf["io"] = ""; leaf["video"] = ""; leaf["interop"] = ""; leaf["dispatch"] = ""; leaf["cuda"] = "dispatch"; leaf["dist"] = ""
+    leaf["io"] = ""; leaf["video"] = ""; leaf["interop"] = ""; leaf["dispatch"] = ""; leaf["cuda"] = "dispatch"; leaf["mpi"] = ""
 }
 FNR == 1 {
     finish()
@@ -62,7 +62,7 @@ FNR == 1 {
     if (what ~ /^nlohmann\//) { if (folder != "io") fail("<" what "> outside io/") }
     if (what ~ /^lib(av|sw)[a-z]*\//) { if (path != "video/ffmpeg.hpp") fail("<" what "> outside video/ffmpeg.hpp") }
     if (what ~ /^cuda|^cublas/) { if (folder != "cuda") fail("<" what "> outside cuda/") }
-    if (what == "mpi.h") { if (folder != "dist") fail("<mpi.h> outside dist/") }
+    if (what == "mpi.h") { if (folder != "mpi") fail("<mpi.h> outside mpi/") }
     if (what !~ /^zeroi2v\//) next
     target = what; sub(/^zeroi2v\//, "", target)
     if (target == "zeroi2v.hpp") { fail("the umbrella is for users only"); next }

@@ -4,6 +4,9 @@
 #if CONSUMER_io
 #include <zeroi2v/io/checkpoint.hpp>
 #endif
+#if CONSUMER_mpi
+#include <zeroi2v/mpi/mpi_exchange.hpp>
+#endif
 #if CONSUMER_video
 #include <zeroi2v/video/ffmpeg.hpp>
 #include <zeroi2v/video/frame_sampler.hpp>
@@ -24,6 +27,9 @@ int main([[maybe_unused]] int argc, [[maybe_unused]] char** argv) {
     auto const file = zeroi2v::load_checkpoint(argv[1]);
     std::printf("%zu tensors\n", file.tensors().size());
     if (file.tensors().empty()) return 1;
+#endif
+#if CONSUMER_mpi
+    if (argc > 99) std::printf("%zu ranks\n", zeroi2v::mpi_exchange{}.ranks()); // linked, not run
 #endif
 #if CONSUMER_dispatch
     std::printf("%zu instruction sets\n", zeroi2v::built_isas().size());

@@ -23,7 +23,7 @@ enum class error_code {
     // video
     no_frames, decode_failed, codec_unavailable, format_changed, unsupported_format, limit_exceeded, no_stream,
     // training state
-    resume_mismatch, nonfinite_loss, bad_state,
+    resume_mismatch, nonfinite_loss, bad_state, ranks_differ, rank_lost,
     // resources
     out_of_memory, thread_unavailable, interrupted,
     // devices
@@ -48,7 +48,8 @@ enum class error_code {
         ZEROI2V_CASE(config_mismatch) ZEROI2V_CASE(bad_labels) ZEROI2V_CASE(nonfinite_logits) ZEROI2V_CASE(no_frames)
         ZEROI2V_CASE(decode_failed) ZEROI2V_CASE(codec_unavailable) ZEROI2V_CASE(format_changed)
         ZEROI2V_CASE(unsupported_format) ZEROI2V_CASE(limit_exceeded) ZEROI2V_CASE(no_stream)
-        ZEROI2V_CASE(resume_mismatch) ZEROI2V_CASE(nonfinite_loss) ZEROI2V_CASE(bad_state) ZEROI2V_CASE(out_of_memory)
+        ZEROI2V_CASE(resume_mismatch) ZEROI2V_CASE(nonfinite_loss) ZEROI2V_CASE(bad_state) ZEROI2V_CASE(ranks_differ)
+        ZEROI2V_CASE(rank_lost) ZEROI2V_CASE(out_of_memory)
         ZEROI2V_CASE(thread_unavailable) ZEROI2V_CASE(interrupted) ZEROI2V_CASE(isa_unavailable)
         ZEROI2V_CASE(device_unavailable) ZEROI2V_CASE(unsupported_device) ZEROI2V_CASE(device_failed)
 #undef ZEROI2V_CASE

@@ -38,13 +38,14 @@ struct training_checkpoint {
 };
 
 /// What differs between two fingerprints: `lr: 0.001 in the checkpoint, 0.002 now`; nothing where they are equal.
-[[nodiscard]] inline std::vector<std::string> fingerprint_differences(nlohmann::ordered_json const& stored, nlohmann::ordered_json const& now) {
+[[nodiscard]] inline std::vector<std::string> fingerprint_differences(nlohmann::ordered_json const& stored, nlohmann::ordered_json const& now,
+                                                                      std::string_view there = "in the checkpoint", std::string_view here = "now") {
     std::vector<std::string> differences;
     auto const shown = [](nlohmann::ordered_json const& object, std::string const& key) {
         return object.contains(key) ? object[key].dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) : std::string{"nothing"};
     };
     auto const compare = [&](std::string const& key) {
-        if (shown(stored, key) != shown(now, key)) differences.push_back(key + ": " + shown(stored, key) + " in the checkpoint, " + shown(now, key) + " now");
+        if (shown(stored, key) != shown(now, key)) differences.push_back(key + ": " + shown(stored, key) + " " + std::string{there} + ", " + shown(now, key) + " " + std::string{here});
     };
     for (auto const& [key, value] : now.items()) compare(key);
     for (auto const& [key, value] : stored.items())

@@ -3,7 +3,7 @@
 
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/crc32.hpp>
+#include <zeroi2v/io/file_checksum.hpp>
 #include <zeroi2v/io/safetensors.hpp>
 #include <zeroi2v/io/tensor_info.hpp>
 #include <zeroi2v/model/vit_config.hpp>
@@ -65,17 +65,7 @@ public:
     }
 
     /// CRC-32 of the whole file: what a resumed run knows its data by. Reads it once.
-    [[nodiscard]] std::uint32_t checksum() const {
-        crc32 sum;
-        std::vector<std::byte> buffer(std::size_t{1} << 20U);
-        for (std::uint64_t done = 0; done < file_.source().size();) {
-            auto const part = std::span{buffer}.first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), file_.source().size() - done)));
-            file_.source().read_at(done, part);
-            sum.update(part);
-            done += part.size();
-        }
-        return sum.value();
-    }
+    [[nodiscard]] std::uint32_t checksum() const { return file_checksum(file_.source()); }
 
 private:
     [[nodiscard]] std::string at(std::string const& tensor) const { return name() + ": tensor \"" + tensor + "\": "; }

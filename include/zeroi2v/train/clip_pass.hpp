@@ -6,6 +6,7 @@
 #include <zeroi2v/ops/matrix_view.hpp>
 #include <zeroi2v/ops/patch_embed.hpp>
 #include <zeroi2v/parallel/executor.hpp>
+#include <zeroi2v/parallel/function_ref.hpp>
 #include <zeroi2v/tensor/aligned_buffer.hpp>
 #include <zeroi2v/tensor/tensor_view.hpp>
 #include <zeroi2v/train/activations.hpp>
@@ -60,11 +61,13 @@ public:
     }
 
     /// The clip's loss, and its gradient times options.weight: every element of `gradient` is written.
-    [[nodiscard]] double loss_and_gradient(view<float const, 4> clip, std::span<std::int64_t const> labels, clip_options const& options, float* gradient) {
+    /// `written(i)`: those of block i and all behind it are; i is the number of blocks first, for ln_post and head.
+    [[nodiscard]] double loss_and_gradient(view<float const, 4> clip, std::span<std::int64_t const> labels, clip_options const& options, float* gradient,
+                                           function_ref<void(std::size_t)> written = [](std::size_t) {}) {
         forward(clip, options);
         std::size_t const classes = model_->config().classes();
         double const loss = cross_entropy({logits_, classes}, labels, options.label_groups, options.label_smoothing, options.weight, {dlogits_, classes});
-        backward(options, gradient);
+        backward(options, gradient, written);
         return loss;
     }
 
@@ -158,7 +161,7 @@ private:
         detail::norm_forward(context({}), model_->ln_pre, {embedded_, m, width}, {kept_.front().x, m, width});
     }
 
-    void backward(clip_options const& options, float* gradient) {
+    void backward(clip_options const& options, float* gradient, function_ref<void(std::size_t)> written) {
         auto const on = context(options);
         auto const& config = model_->config();
         std::size_t const frames = config.frames(), width = config.width();
@@ -171,6 +174,7 @@ private:
             for (std::size_t c = 0; c < width; ++c) dlast_[t * width + c] = dmean_[c] / static_cast<float>(frames);
         matrix_view<float const> const last{last_, frames, width};
         detail::norm_gradient(on, model_->ln_post, last, {dlast_, frames, width}, gradient, scratch_);
+        written(model_->blocks.size());
         if (!model_->passes_ln_post()) return;
         detail::norm_backward(on, model_->ln_post, last, {dlast_, frames, width}, {}, {dlast_, frames, width});
 
@@ -179,6 +183,7 @@ private:
             if (!block.anything()) return;
             if (recompute_) block_forward(on, block, kept_[i], scratch_, scratch_.c);
             block_backward(on, block, kept_[i], scratch_, block.class_only ? dlast_ : dx_, dx_, gradient);
+            written(i);
         }
         if (model_->embeds()) embedding_backward(on, gradient);
     }

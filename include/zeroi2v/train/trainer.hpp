@@ -9,11 +9,15 @@
 #include <zeroi2v/ops/default_kernels.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/parallel/executor.hpp>
+#include <zeroi2v/parallel/function_ref.hpp>
+#include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
 #include <zeroi2v/tensor/tensor_view.hpp>
 #include <zeroi2v/train/adamw.hpp>
+#include <zeroi2v/train/batch_sum.hpp>
 #include <zeroi2v/train/clip_pass.hpp>
+#include <zeroi2v/train/gradient_exchange.hpp>
 #include <zeroi2v/train/gradient_tree.hpp>
 #include <zeroi2v/train/loss.hpp>
 #include <zeroi2v/train/trainable.hpp>
@@ -47,6 +51,7 @@ struct trainer_options {
     std::size_t threads = 1;
     std::size_t clips_at_once = 0; ///< clips computed side by side, each by one thread; 0: as many as threads where clips are small, else 1
     kernel_table const* kernels = nullptr; ///< null: those of the compiler's flags
+    gradient_exchange* exchange = nullptr; ///< the other ranks of the run, which outlive the trainer; null: there are none
 };
 
 /// Bytes that training takes, each part for itself.
@@ -81,13 +86,18 @@ struct training_state {
 /// A batch may also come in pieces: begin(samples), add(...) until all are there, end(lr): gradient accumulation is a
 /// larger batch, since each clip is computed for itself.
 ///
+/// With an `exchange` each rank's trainer computes the clips of the batch that `share` names and adds those only; each ends
+/// with the same step. The sums of a block's tensors travel while the blocks before it are still run backward, where
+/// clips are computed one at a time.
+///
 /// Numerics  The gradient of each clip is made alone, and they are summed in a binary tree over the clips' numbers: the same
-///           bits for every number of threads, of clips at once, of pieces, and with or without `recompute`.
+///           bits for every number of ranks, threads, clips at once, pieces, and with or without `recompute`.
 /// Errors    training_error nonfinite_loss with step and tensor where a loss, a gradient, or a parameter or moment after the
 ///           step would not be finite; bad_state from `restore`. Parameters, moments and step are then as before.
+///           Of several ranks all throw alike; rank_lost where one of them no longer answers.
 ///           model_error bad_config: nothing trains, adapters without a scale, label groups that do not make up the classes.
 /// Cost      `memory(batch)` bytes; the packed weights, moments and activations are made at the first step.
-/// Test      tests/unit/train/trainer.cpp, tests/unit/train/golden_training.cpp
+/// Test      tests/unit/train/trainer.cpp, tests/unit/train/golden_training.cpp, tests/unit/train/exchange.cpp
 class trainer {
 public:
     trainer(adapted_vit weights, trainer_options options)
@@ -128,60 +138,73 @@ public:
         std::size_t const floats = trained_.floats() * sizeof(float);
         result.packed = model_.bytes();
         result.optimizer = 2 * floats;
-        result.gradients = gradient_tree::buffers(std::max<std::size_t>(batch, 1), lanes_) * floats;
+        result.gradients = batch_sum::buffers(std::max<std::size_t>(batch, 1), lanes_, options_.exchange) * floats;
         result.activations = lanes_ * clip_pass::bytes(model_, lanes_ == 1 ? team_.concurrency() : 1, options_.recompute);
         return result;
     }
 
-    /// One whole step on clips (M,T,3,S,S) with labels (M,G).
+    /// One whole step on clips (M,T,3,S,S) with labels (M,G); every rank is given all of them.
     step_result step(view<float const, 5> clips, std::span<std::int64_t const> labels, double lr) {
         begin(clips.extent(0));
-        add(clips, labels);
+        ZEROI2V_REQUIRE(labels.size() == clips.extent(0) * options_.label_groups.size(), "zeroi2v::trainer::step: one label per clip and label set");
+        require_clips(clips);
+        auto const [first, last] = sum_->share();
+        view<float const, 5> const own{clips.data() + first * config().clip_values(), last - first, clips.extent(1), clips.extent(2), clips.extent(3), clips.extent(4)};
+        add(own, labels.subspan(first * options_.label_groups.size(), (last - first) * options_.label_groups.size()));
         return end(lr);
     }
 
-    /// Starts a batch of `samples` clips.
+    /// The clips of a batch of `samples` that this rank adds: all of them where there is no other.
+    [[nodiscard]] index_range share(std::uint64_t samples) const noexcept { return batch_sum::share(samples, options_.exchange); }
+
+    /// Starts a batch of `samples` clips, all ranks' together.
     void begin(std::uint64_t samples) {
         ZEROI2V_REQUIRE(samples > 0, "zeroi2v::trainer::begin: at least one clip");
         prepare();
-        tree_->clear();
+        sum_->begin(samples);
         losses_.clear();
-        expected_ = samples;
+        begun_ = true;
     }
 
-    /// The next clips of the batch.
+    /// The next clips of the batch, or of this rank's share of it.
     void add(view<float const, 5> clips, std::span<std::int64_t const> labels) {
         std::size_t const count = clips.extent(0), groups = options_.label_groups.size();
         require_clips(clips);
-        ZEROI2V_REQUIRE(losses_.size() + count <= expected_, "zeroi2v::trainer::add: more clips than the batch was begun for");
+        auto const share = sum_ ? sum_->share() : index_range{};
+        ZEROI2V_REQUIRE(begun_ && losses_.size() + count <= share.size(), "zeroi2v::trainer::add: more clips than the batch was begun for");
         ZEROI2V_REQUIRE(labels.size() == count * groups, "zeroi2v::trainer::add: one label per clip and label set");
         for (std::size_t first = 0; first < count; first += lanes_) {
             std::size_t const here = std::min(lanes_, count - first);
             std::size_t const done = losses_.size();
             losses_.resize(done + here);
             leaves_.resize(here);
-            for (std::size_t lane = 0; lane < here; ++lane) leaves_[lane] = tree_->leaf(lane);
-            auto const one = [&](std::size_t lane) {
+            for (std::size_t lane = 0; lane < here; ++lane) leaves_[lane] = sum_->leaf(lane);
+            auto const one = [&](std::size_t lane, function_ref<void(std::size_t)> written) {
                 clip_options const how{options_.adapter_dropout, options_.head_dropout, options_.label_smoothing, options_.label_groups, options_.seed, step_,
-                                       done + lane, 1.0 / static_cast<double>(expected_)};
-                losses_[done + lane] = passes_[lane]->loss_and_gradient(clip(clips, first + lane), labels.subspan((first + lane) * groups, groups), how, leaves_[lane]);
+                                       share.begin + done + lane, 1.0 / static_cast<double>(sum_->samples())};
+                losses_[done + lane] = passes_[lane]->loss_and_gradient(clip(clips, first + lane), labels.subspan((first + lane) * groups, groups), how, leaves_[lane], written);
             };
-            if (lanes_ == 1) one(0);
-            else team_.run(static_cast<int>(here), [&](int lane) { one(static_cast<std::size_t>(lane)); });
-            for (std::size_t lane = 0; lane < here; ++lane) {
-                if (!is_finite(static_cast<float>(losses_[done + lane])))
-                    stop("loss of clip " + std::to_string(done + lane) + " of the batch");
-                tree_->push(team_, lane);
+            if (lanes_ == 1 && sum_->several_ranks() && done + 1 == share.size()) {
+                sum_->begin_last(0);
+                one(0, [&](std::size_t block) { sum_->written(team_, model_.first_floats()[block]); });
+                sum_->written(team_, 0);
+                continue;
             }
+            auto const unseen = [](std::size_t) {};
+            if (lanes_ == 1) one(0, unseen);
+            else team_.run(static_cast<int>(here), [&](int lane) { one(static_cast<std::size_t>(lane), unseen); });
+            if (!sum_->several_ranks()) require_finite_losses(done);
+            for (std::size_t lane = 0; lane < here; ++lane) sum_->push(team_, lane);
         }
     }
 
     /// The step itself, when all clips of the batch are there.
     step_result end(double lr) {
-        ZEROI2V_REQUIRE(expected_ != 0 && losses_.size() == expected_, "zeroi2v::trainer::end: the batch is not complete");
+        ZEROI2V_REQUIRE(begun_ && losses_.size() == sum_->share().size(), "zeroi2v::trainer::end: the batch is not complete");
+        gradient_ = sum_->finish(losses_);
+        begun_ = false;
+        require_finite_losses(0);
         double const loss = tree_sum(std::span<double const>{losses_}) / static_cast<double>(losses_.size());
-        gradient_ = tree_->finish(team_);
-        expected_ = 0;
         for (auto const& each : trained_)
             for (float const value : gradient_.subspan(each.first, each.count))
                 if (!is_finite(value)) stop("gradient of " + each.name);
@@ -204,6 +227,15 @@ public:
             if (lanes_ == 1) one(0);
             else team_.run(static_cast<int>(std::min(lanes_, count - first)), [&](int lane) { one(static_cast<std::size_t>(lane)); });
         }
+    }
+
+    /// Takes up what rank 0 has: step, parameters and moments. Nothing where there is no other rank.
+    void share_state() {
+        if (batch_sum::ranks(options_.exchange) == 1) return;
+        auto own = state();
+        options_.exchange->broadcast(std::as_writable_bytes(std::span{&own.step, 1}));
+        for (auto& [name, tensor] : own.tensors) options_.exchange->broadcast(tensor.bytes());
+        restore(own);
     }
 
     /// A copy of all that `restore` needs.
@@ -245,12 +277,12 @@ public:
         }
         model_.refresh();
         step_ = from.step;
-        expected_ = 0;
+        begun_ = false;
     }
 
 private:
     void prepare() {
-        if (tree_) return;
+        if (sum_) return;
         model_.pack();
         while (passes_.size() < lanes_) {
             executor& workers = lanes_ == 1 ? static_cast<executor&>(team_) : alone_;
@@ -258,7 +290,12 @@ private:
         }
         m_.assign(trained_.floats(), 0.0F);
         v_.assign(trained_.floats(), 0.0F);
-        tree_.emplace(trained_.floats(), lanes_);
+        sum_.emplace(trained_.floats(), lanes_, options_.exchange);
+    }
+
+    void require_finite_losses(std::size_t first) {
+        for (std::size_t i = first; i < losses_.size(); ++i)
+            if (!is_finite(static_cast<float>(losses_[i]))) stop("loss of clip " + std::to_string(i) + " of the batch");
     }
 
     [[nodiscard]] adamw_tensor part_of(trained_tensor const& each, double lr) {
@@ -281,8 +318,7 @@ private:
         return result;
     }
     [[noreturn]] void stop(std::string const& what) {
-        tree_->clear();
-        expected_ = 0;
+        begun_ = false;
         throw training_error{error_code::nonfinite_loss, "step " + std::to_string(step_) + ": " + what + " is not finite, finite values expected"};
     }
     [[noreturn]] void refuse_groups() const {
@@ -298,11 +334,11 @@ private:
     std::size_t lanes_{1};
     std::vector<std::unique_ptr<clip_pass>> passes_;
     std::vector<float> m_, v_;
-    std::optional<gradient_tree> tree_;
+    std::optional<batch_sum> sum_;
     std::span<float> gradient_;
     std::vector<double> losses_;
     std::vector<float*> leaves_;
-    std::uint64_t expected_{}; // clips of the batch that was begun; 0: none was
+    bool begun_{}; // a batch, and it has not ended
     std::uint64_t step_{};
 };
 

@@ -13,6 +13,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
+#include <string>
 #include <vector>
 
 namespace zeroi2v {
@@ -62,6 +64,17 @@ public:
         }
         head = training_linear{kernels, weights.fc_cls.weight, &weights.fc_cls.bias, trained, passes || ln_post.trains()};
         passes_ln_post_ = passes;
+
+        std::size_t const count = blocks.size();
+        first_floats_.assign(count + 1, trained.floats());
+        for (stored_tensor const* tensor : {&weights.ln_post.weight, &weights.ln_post.bias, &weights.fc_cls.weight, &weights.fc_cls.bias})
+            first_floats_[count] = std::min(first_floats_[count], trained.first_of(*tensor)); // `none` is the largest number
+        for (std::size_t i = count; i-- > 0;) {
+            first_floats_[i] = first_floats_[i + 1];
+            for_each_tensor_of_block(weights, i, [&](std::string const&, stored_tensor const& tensor, shape const&, parameter_role) {
+                first_floats_[i] = std::min(first_floats_[i], trained.first_of(tensor));
+            });
+        }
     }
 
     [[nodiscard]] vit_config const& config() const noexcept { return config_; }
@@ -73,6 +86,9 @@ public:
     }
     /// Whether the gradient goes from ln_post into the blocks.
     [[nodiscard]] bool passes_ln_post() const noexcept { return passes_ln_post_; }
+
+    /// By block, and at last for ln_post and head: the first float in a flat gradient of it and all behind it.
+    [[nodiscard]] std::span<std::size_t const> first_floats() const noexcept { return first_floats_; }
 
     /// Bytes of what `pack` makes.
     [[nodiscard]] std::size_t bytes() const noexcept {
@@ -99,6 +115,7 @@ private:
     vit_config config_;
     kernel_table const* kernels_;
     bool passes_ln_post_{};
+    std::vector<std::size_t> first_floats_;
 };
 
 } // namespace zeroi2v

@@ -138,17 +138,42 @@ TEST_CASE("gradient_tree: the tree of tree_sum, for any number of leaves at a ti
         for (std::size_t const leaves : {1U, 3U, 4U}) {
             gradient_tree tree{floats, leaves};
             for (int round = 0; round < 2; ++round) {
+                tree.begin(samples);
                 for (std::size_t s = 0; s < samples; ++s) {
                     std::copy_n(values.data() + s * floats, floats, tree.leaf(s % leaves));
                     tree.push(serial, s % leaves);
                 }
-                auto const sum = tree.finish(serial);
-                CHECK(same_bits(sum, wanted));
+                auto const nodes = tree.nodes();
+                REQUIRE(nodes.size() == 1);
+                CHECK(nodes[0].first == 0);
+                CHECK(nodes[0].last == samples);
+                CHECK(same_bits(std::span<float const>{nodes[0].sum, floats}, wanted));
             }
+            // The last sample in parts, from its end to its beginning, while it is still being filled.
+            tree.begin(samples);
+            for (std::size_t s = 0; s + 1 < samples; ++s) {
+                std::copy_n(values.data() + s * floats, floats, tree.leaf(s % leaves));
+                tree.push(serial, s % leaves);
+            }
+            float* const leaf = tree.leaf(0);
+            tree.place(0);
+            std::size_t end = floats;
+            for (std::size_t const first : {std::size_t{69}, std::size_t{69}, std::size_t{30}, std::size_t{0}}) {
+                std::copy_n(values.data() + (samples - 1) * floats + first, end - first, leaf + first);
+                tree.add(serial, first);
+                end = first;
+            }
+            CHECK(same_bits(std::span<float const>{tree.nodes()[0].sum, floats}, wanted));
         }
     }
     gradient_tree empty{3, 1};
-    CHECK_THROWS_AS(static_cast<void>(empty.finish(serial)), precondition_error);
+    empty.begin(2);
+    CHECK(empty.nodes().empty());
+    for (int i = 0; i < 2; ++i) {
+        std::fill_n(empty.leaf(0), 3, 1.0F);
+        empty.push(serial, 0);
+    }
+    CHECK_THROWS_AS(empty.place(0), precondition_error);
 }
 
 TEST_CASE("weight_gradient and bias_gradient: whole numbers exactly, at every form, for every number of threads") {
