@@ -78,9 +78,9 @@ public:
         auto const all = exchange_->gather({reinterpret_cast<char const*>(own.data()), own.size()});
         losses.clear();
         for (auto const& each : all) {
-            std::size_t const before = losses.size();
-            losses.resize(before + each.size() / sizeof(double));
-            if (!each.empty()) std::memcpy(losses.data() + before, each.data(), each.size());
+            std::size_t const first_loss = losses.size();
+            losses.resize(first_loss + each.size() / sizeof(double));
+            if (!each.empty()) std::memcpy(losses.data() + first_loss, each.data(), each.size());
         }
         ZEROI2V_REQUIRE(losses.size() == samples_, "zeroi2v::batch_sum::finish: the ranks have other batches");
         return sum_;
