@@ -82,7 +82,7 @@ std::string few_shot_table(std::span<fs::path const> folders) {
 
 // ---- the chart: units are pixels ------------------------------------------------------------------------------------------
 
-constexpr double left = 200, width = 360, bar = 18, pitch = 28, top = 30;
+constexpr double left = 230, width = 360, bar = 18, pitch = 28, top = 34;
 
 std::string text_at(double x, double y, char const* anchor, std::string const& text) {
     return "<text x=\"" + number("%.1f", x) + "\" y=\"" + number("%.1f", y) + "\" text-anchor=\"" + anchor + "\">" + text + "</text>\n";
@@ -140,8 +140,8 @@ std::string chart_of(std::span<scored const> results) {
             bars += bar_of(each, y);
             y += pitch;
         }
-    std::string svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 620 " + number("%.0f", y + 34) + "\" font-family=\"sans-serif\" font-size=\"13\">\n";
-    svg += "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n" + text_at(left, 18, "start", "unseen videos answered right, %; blue: heads read other frames") + bars;
+    std::string svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 660 " + number("%.0f", y + 34) + "\" font-family=\"sans-serif\" font-size=\"13\">\n";
+    svg += "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n" + text_at(left, 18, "start", "unseen videos answered right, % (blue: heads read other frames)") + bars;
     svg += line(left + width / 2, top - 4, left + width / 2, y, "stroke=\"#d55e00\" stroke-width=\"1.5\" stroke-dasharray=\"5 3\"");
     svg += line(left, top - 4, left, y, "stroke=\"#000000\"");
     return svg + text_at(left + width / 2, y + 18, "middle", "50: the most that frames without order allow") + "</svg>\n";
