@@ -32,7 +32,7 @@ need_packages g++ cmake ninja-build pkg-config libxsimd-dev libeigen3-dev nlohma
 [ -d build/release ] && first= || first=' (the first time takes minutes)'
 echo "1. Building the program$first ..."
 [ -f build/release/CMakeCache.txt ] || export CMAKE_GENERATOR=Ninja
-quietly demo-configure.log "configuring failed" cmake --preset release
+quietly demo-configure.log "configuring failed" cmake --preset release -DZEROI2V_UNITY_BUILD=ON
 quietly demo-build.log "the build failed" cmake --build --preset release --parallel "$(nproc)" --target zeroi2v_program
 program=build/release/bin/zeroi2v
 

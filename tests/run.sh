@@ -58,7 +58,7 @@ export CMAKE_GENERATOR=Ninja
 export CXX=${CXX:-g++}
 
 say "Release build with $CXX"
-quietly release-configure.log "configuring failed (release)" cmake --preset release -DZEROI2V_WERROR=ON -DZEROI2V_TEST_SANITIZERS=ON \
+quietly release-configure.log "configuring failed (release)" cmake --preset release -DZEROI2V_WERROR=ON -DZEROI2V_TEST_SANITIZERS=ON -DZEROI2V_UNITY_BUILD=ON \
     -DZEROI2V_BUILD_TESTS=ON -DZEROI2V_BUILD_EXAMPLES=ON -DZEROI2V_BUILD_BENCHMARKS=ON
 if grep -q 'left out' build/release-configure.log; then
     grep 'left out' build/release-configure.log >&2

@@ -1,4 +1,5 @@
 // bench: the plain image ViT, the adapted and the merged video ViT side by side, against the machine's own limit.
+#include "clips.hpp"
 #include "commands.hpp"
 #include "model_source.hpp"
 #include "options.hpp"
@@ -7,7 +8,9 @@
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/model/init.hpp>
+#include <zeroi2v/model/input_config.hpp>
 #include <zeroi2v/model/merge.hpp>
+#include <zeroi2v/model/op_flops.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
@@ -16,11 +19,15 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cmath>
 #include <csignal>
 #include <cstddef>
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -103,6 +110,16 @@ public:
         return clock.seconds();
     }
 
+    /// The same with the seconds of every group of operations, those of the threads added up.
+    std::pair<double, per_op_group> profile(view<float const, 4> clip) {
+        workspace_->measure();
+        double const wall = seconds(clip);
+        return {wall, workspace_->times()};
+    }
+    [[nodiscard]] std::size_t threads() const noexcept { return workspace_->threads(); }
+    /// Of the last forward.
+    [[nodiscard]] std::vector<float> const& logits() const noexcept { return logits_; }
+
 private:
     std::variant<vit_engine<with_adapters>, vit_engine<no_adapters>> engine_;
     std::unique_ptr<vit_workspace> workspace_;
@@ -169,13 +186,53 @@ double median(std::vector<double> values) {
     return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
+/// One forward of the merged model, group by group.
+struct forward_profile {
+    double seconds = 0;        ///< wall
+    per_op_group thread_times; ///< seconds of all threads
+    std::size_t threads = 1;
+};
+
+/// What narrower weights cost: logits against those of f32.
+struct dtype_loss {
+    std::size_t clips = 0, same_top1 = 0;
+    std::vector<double> relative_l2{}; ///< of each clip
+};
+
 struct measurement {
     std::array<std::vector<double>, 3> seconds;
     std::array<std::optional<std::size_t>, 3> peak_rss;
     double limit = 0;
+    forward_profile profile; ///< the fastest of some forwards
+    dtype_loss loss;         ///< of the merged model
 };
 
-measurement measure(material const& m, run_options const& run, std::size_t repetitions, console const& out) {
+struct bench_options {
+    std::size_t repetitions = 5;
+    std::size_t loss_clips = 0;
+};
+
+dtype_loss compare_logits(contestant& narrow, contestant& exact, vit_config const& config, std::size_t clips) {
+    dtype_loss result{.clips = clips};
+    for (std::size_t i = 0; i < clips; ++i) {
+        auto const clip = random_clip(config, 1 + i);
+        narrow.seconds(clip);
+        exact.seconds(clip);
+        auto const &found = narrow.logits(), &expected = exact.logits();
+        double difference = 0, norm = 0;
+        for (std::size_t k = 0; k < found.size(); ++k) {
+            double const e = static_cast<double>(expected[k]), d = static_cast<double>(found[k]) - e;
+            difference += d * d;
+            norm += e * e;
+        }
+        result.relative_l2.push_back(std::sqrt(difference / norm));
+        if (std::ranges::max_element(found) - found.begin() == std::ranges::max_element(expected) - expected.begin()) ++result.same_top1;
+    }
+    return result;
+}
+
+measurement measure(material const& m, run_options const& run, bench_options const& options, console const& out) {
+    std::size_t const repetitions = options.repetitions;
     measurement result;
     for (auto const which : variants) result.peak_rss[static_cast<std::size_t>(which)] = peak_rss(which, m, run);
     progress shown{out, "bench", 3 + repetitions};
@@ -188,6 +245,8 @@ measurement measure(material const& m, run_options const& run, std::size_t repet
     auto merged = to_merge ? merge(adapted, {.threads = run.threads, .kernels = run.kernels}).model : base_weights(m, m.config.without_adapter_scale());
     contestants.emplace_back(engine_of(std::move(adapted), run));
     shown.step(++done);
+    std::optional<contestant> exact;
+    if (options.loss_clips > 0) exact.emplace(vit_engine<no_adapters>{std::as_const(merged), {.threads = run.threads, .kernels = run.kernels}});
     contestants.emplace_back(engine_of(std::move(merged), run));
     shown.step(++done);
     auto const clip = random_clip(m.config, 0);
@@ -203,47 +262,113 @@ measurement measure(material const& m, run_options const& run, std::size_t repet
         shown.step(++done);
     }
     result.limit = limit.best();
+    for (std::size_t r = 0; r < std::min<std::size_t>(repetitions, 3); ++r) {
+        auto const [seconds, times] = contestants.back().profile(clip);
+        if (r == 0 || seconds < result.profile.seconds) result.profile = {seconds, times, contestants.back().threads()};
+    }
+    if (exact) result.loss = compare_logits(contestants.back(), *exact, m.config, options.loss_clips);
     return result;
+}
+
+/// Decoding and preprocessing of one view.
+std::pair<double, double> time_video(std::filesystem::path const& path, input_config input, vit_config const& c, bool lenient, run_options const& run, console const& out) {
+    input.clips = input.crops = 1;
+    auto const video = read_video(path, input, c.frames(), c.image_size(), lenient, run.threads, out);
+    return {video.decode_seconds, video.preprocess_seconds};
 }
 
 std::string type_name(dtype type) { return type == dtype::bf16 ? "bf16" : type == dtype::i8 ? "int8" : "f32"; }
 
-int run(arguments const& typed, console const& out) {
-    model_options const choice{typed};
-    auto const repetitions = static_cast<std::size_t>(typed.number("--repetitions", 1, 1000).value_or(5));
-    run_options const run{typed, out};
-    auto const m = material_of(typed, choice, out);
-    auto const result = measure(m, run, repetitions, out);
-    double const gflop = m.config.flops() * 1e-9;
-    auto const stated = m.model ? m.model->stated : *choice.stated;
+std::string cell(std::string const& text, std::size_t width) { return std::string(width - std::min(width, text.size()), ' ') + text; }
+std::string left(std::string text, std::size_t width) {
+    text.append(width - std::min(width, text.size()), ' ');
+    return text;
+}
 
-    if (typed.has("--json")) {
-        nlohmann::ordered_json peak;
-        for (std::size_t i = 0; i < 3; ++i) peak[variant_names[i]] = result.peak_rss[i] ? nlohmann::ordered_json(*result.peak_rss[i]) : nlohmann::ordered_json(nullptr);
-        nlohmann::ordered_json const document{{"config", to_json(stated)}, {"isa", std::string{to_string(run.kernels->level)}}, {"threads", run.threads},
-                                              {"dtype", type_name(run.type)}, {"gflop", gflop}, {"fma_limit_gflops", result.limit},
-                                              {"plain_s", result.seconds[0]}, {"adapted_s", result.seconds[1]}, {"merged_s", result.seconds[2]},
-                                              {"peak_rss_bytes", std::move(peak)}};
-        out.print(dump(document) + "\n");
-        return 0;
-    }
-    auto const cell = [](std::string const& text, std::size_t width) { return std::string(width - std::min(width, text.size()), ' ') + text; };
-    std::string text = fixed(gflop, 1) + " GFLOP per clip, " + type_name(run.type) + ", " + std::to_string(run.threads) + (run.threads == 1 ? " thread, " : " threads, ")
-                       + std::string{to_string(run.kernels->level)} + "; FMA limit " + fixed(result.limit, 1) + " GFLOP/s, " + fixed(gflop / result.limit, 3)
+/// A count of 10^9 operations with three digits or more.
+std::string gflop_text(double gflop) { return fixed(gflop, gflop < 0.1 ? 5 : gflop < 10 ? 3 : 1); }
+
+nlohmann::ordered_json document_of(stated_config const& stated, measurement const& result, run_options const& run, double gflop) {
+    nlohmann::ordered_json peak;
+    for (std::size_t i = 0; i < 3; ++i) peak[variant_names[i]] = result.peak_rss[i] ? nlohmann::ordered_json(*result.peak_rss[i]) : nlohmann::ordered_json(nullptr);
+    return {{"config", to_json(stated)}, {"isa", std::string{to_string(run.kernels->level)}}, {"threads", run.threads},
+            {"dtype", type_name(run.type)}, {"gflop", gflop}, {"fma_limit_gflops", result.limit},
+            {"plain_s", result.seconds[0]}, {"adapted_s", result.seconds[1]}, {"merged_s", result.seconds[2]},
+            {"peak_rss_bytes", std::move(peak)}};
+}
+
+std::string variants_text(measurement const& result, run_options const& run, double gflop) {
+    std::string text = gflop_text(gflop) + " GFLOP per clip, " + type_name(run.type) + ", " + std::to_string(run.threads) + (run.threads == 1 ? " thread, " : " threads, ")
+                       + std::string{to_string(run.kernels->level)} + "; FMA limit " + fixed(result.limit, 1) + " GFLOP/s, " + fixed(gflop / result.limit, 4)
                        + " s per clip\n             best s  median s  GFLOP/s  of the limit  peak memory\n";
     auto const best = [&](std::size_t i) { return *std::ranges::min_element(result.seconds[i]); };
-    for (std::size_t i = 0; i < 3; ++i) {
-        std::string name = variant_names[i];
-        name.append(9 - name.size(), ' ');
-        text += name + cell(fixed(best(i), 4), 10) + cell(fixed(median(result.seconds[i]), 4), 10) + cell(fixed(gflop / best(i), 1), 9)
+    for (std::size_t i = 0; i < 3; ++i)
+        text += left(variant_names[i], 9) + cell(fixed(best(i), 4), 10) + cell(fixed(median(result.seconds[i]), 4), 10) + cell(fixed(gflop / best(i), 1), 9)
                 + cell(fixed(100 * gflop / best(i) / result.limit, 1) + " %", 14) + cell(result.peak_rss[i] ? bytes_text(static_cast<double>(*result.peak_rss[i])) : "?", 13) + "\n";
+    for (std::size_t const i : {2U, 1U})
+        text += left(std::string{variant_names[i]} + "/plain", 14) + fixed(best(i) / best(0), 4) + " (best), " + fixed(median(result.seconds[i]) / median(result.seconds[0]), 4) + " (median)\n";
+    return text + left("merged/limit", 14) + fixed(best(2) * result.limit / gflop, 4) + " (best), " + fixed(median(result.seconds[2]) * result.limit / gflop, 4) + " (median)\n";
+}
+
+/// Time, work and share of the limit of every group; then, in one line, which groups the time beyond the limit went to.
+std::string profile_text(forward_profile const& profile, vit_config const& config, double limit, std::optional<std::pair<double, double>> const& video) {
+    auto const flops = op_flops(config);
+    auto const threads = static_cast<double>(profile.threads);
+    std::string text = "\none forward of the merged model, " + fixed(profile.seconds, 4) + " s\n              seconds   share    GFLOP  of the limit\n";
+    auto const row = [&](std::string_view name, double seconds, double gflop) {
+        text += left(std::string{name}, 11) + cell(fixed(seconds, 4), 10) + cell(fixed(100 * seconds / profile.seconds, 1) + " %", 8);
+        if (gflop > 0) text += cell(gflop_text(gflop), 9) + cell(fixed(100 * gflop / seconds / limit, 1) + " %", 14);
+        text += "\n";
+    };
+    std::vector<std::pair<double, std::string>> beyond; // seconds more than the limit asks for
+    for (op_group const group : all_op_groups) {
+        double const seconds = profile.thread_times[group] / threads, gflop = flops[group] * 1e-9;
+        if (seconds == 0) continue;
+        row(to_string(group), seconds, gflop);
+        beyond.emplace_back(seconds - gflop / limit, to_string(group));
     }
-    for (std::size_t i = 1; i < 3; ++i)
-        text += std::string{variant_names[3 - i]} + "/plain" + (i == 1 ? " " : "") + cell(fixed(best(3 - i) / best(0), 4), i == 1 ? 6 : 6) + " (best), "
-                + fixed(median(result.seconds[3 - i]) / median(result.seconds[0]), 4) + " (median)\n";
-    text += "merged/limit " + fixed(best(2) * result.limit / gflop, 3) + " (best), " + fixed(median(result.seconds[2]) * result.limit / gflop, 3) + " (median)\n";
-    if (!m.model) text += "random weights\n";
-    out.print(text);
+    double const waiting = std::max(profile.seconds - profile.thread_times.total() / threads, 0.0);
+    row("waiting", waiting, 0);
+    beyond.emplace_back(waiting, "waiting");
+    if (video) {
+        row("decode", video->first, 0);
+        row("preprocess", video->second, 0);
+        text += "(decode and preprocess: one view, before the forward)\n";
+    }
+    std::ranges::sort(beyond, std::greater<>{});
+    text += fixed(profile.seconds - flops.total() * 1e-9 / limit, 4) + " s beyond what the limit allows for the " + gflop_text(flops.total() * 1e-9) + " GFLOP computed: ";
+    for (std::size_t i = 0; i < 4; ++i) text += (i == 0 ? "" : ", ") + beyond[i].second + " " + fixed(beyond[i].first, 4);
+    return text + "\n";
+}
+
+std::string loss_text(dtype_loss const& loss, dtype type) {
+    return "\n" + type_name(type) + " against f32, merged, " + std::to_string(loss.clips) + (loss.clips == 1 ? " random clip" : " random clips") + ": relative L2 of the logits "
+           + scientific(median(loss.relative_l2)) + " (median), " + scientific(std::ranges::max(loss.relative_l2)) + " (largest); the same first answer for "
+           + std::to_string(loss.same_top1) + "\n";
+}
+
+int run_bench(arguments const& typed, console const& out) {
+    model_options const choice{typed};
+    bench_options options{.repetitions = static_cast<std::size_t>(typed.number("--repetitions", 1, 1000).value_or(5))};
+    auto const video = typed.value("--video");
+    input_options const typed_input{typed, choice};
+    if (typed_input.any && !video) throw usage_error{error_code::bad_option, "--video: missing, expected with options that say how a video is read"};
+    run_options const run{typed, out};
+    options.loss_clips = static_cast<std::size_t>(typed.number("--loss-clips", 0, 1'000'000).value_or(run.type == dtype::f32 ? 0 : 5));
+    auto const m = material_of(typed, choice, out);
+    std::optional<input_config> input;
+    if (video) input = m.model ? input_of(*m.model, typed_input, input_use::views) : complete(typed_input.stated, input_use::views);
+    auto const result = measure(m, run, options, out);
+    std::optional<std::pair<double, double>> video_times;
+    if (input) video_times = time_video(*video, *input, m.config, typed_input.lenient, run, out);
+    double const gflop = m.config.flops() * 1e-9;
+
+    if (typed.has("--json")) {
+        out.print(dump(document_of(m.model ? m.model->stated : *choice.stated, result, run, gflop)) + "\n");
+        return 0;
+    }
+    out.print(variants_text(result, run, gflop) + profile_text(result.profile, m.config, result.limit, video_times)
+              + (result.loss.clips > 0 ? loss_text(result.loss, run.type) : "") + (m.model ? "" : "random weights\n"));
     return 0;
 }
 
@@ -253,11 +378,13 @@ command bench_command() {
     return {{"bench",
              "times the plain image ViT, the adapted and the merged model side by side",
              {{"CKPT", "a checkpoint (default: random weights)", false}},
-             {{{"--repetitions", "N", "interleaved rounds, 1 to 1000 (default 5)"}, {"--json", "", "one JSON document on stdout"}},
-              model_group(), run_group(), common_group()},
+             {{{"--repetitions", "N", "interleaved rounds, 1 to 1000 (default 5)"}, {"--video", "FILE", "also time reading one view of it"},
+               {"--loss-clips", "N", "random clips on which --dtype is compared with f32 (default 5)"},
+               {"--json", "", "one JSON document on stdout"}},
+              model_group(), input_group(), run_group(), common_group()},
              "plain: the same sizes without adapters, every head at its own frame. adapted: adapters computed. merged: adapters\n"
-             "merged. GFLOP counts the full model without adapters, whatever is skipped."},
-            run};
+             "merged. GFLOP counts the full model without adapters, whatever is skipped; the table of operations counts what is computed."},
+            run_bench};
 }
 
 } // namespace zeroi2v::program

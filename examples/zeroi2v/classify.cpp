@@ -21,8 +21,6 @@
 namespace zeroi2v::program {
 namespace {
 
-constexpr int status_bad_video = 5;
-
 struct answer {
     std::string video;
     std::size_t frames = 0, views = 0;
@@ -61,7 +59,7 @@ std::vector<std::vector<shown_frame>> pictures(preprocessed_video const& video, 
     return result;
 }
 
-int run(arguments const& typed, console const& out) {
+int run_classify(arguments const& typed, console const& out) {
     model_options const choice{typed};
     input_options const typed_input{typed, choice};
     auto const top = static_cast<std::size_t>(typed.number("--top", 1, std::uint64_t{1} << 20U).value_or(5));
@@ -143,7 +141,7 @@ command classify_command() {
                {"--html", "FILE", "a self-contained page: frames, answers, times, map"}},
               model_group(), input_group(), run_group(), common_group()},
              "A video that cannot be read does not stop the others; the exit status is 5 at the end."},
-            run};
+            run_classify};
 }
 
 } // namespace zeroi2v::program

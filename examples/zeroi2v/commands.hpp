@@ -6,6 +6,9 @@
 
 namespace zeroi2v::program {
 
+/// The exit status of a list of videos of which one or more could not be read.
+inline constexpr int status_bad_video = 5;
+
 struct command {
     command_spec spec;
     int (*run)(arguments const& typed, console const& out); ///< gives the exit status; throws zeroi2v::error

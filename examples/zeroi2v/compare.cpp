@@ -92,18 +92,18 @@ distance distance_of(stored_tensor const& a, stored_tensor const& b) {
         result.same_bits = true;
         return result;
     }
-    double squares = 0, norm = 0;
+    long double squares = 0, norm = 0; // squares of doubles overflow doubles
     bool unequal_nan = false;
     for (std::size_t i = 0; i < a.count(); ++i) {
         double const x = element(a, i), y = element(b, i);
-        if (std::isfinite(x)) norm += x * x;
+        if (std::isfinite(x)) norm += static_cast<long double>(x) * x;
         if (x == y || (std::isnan(x) && std::isnan(y) && a.type() == b.type())) continue;
         double const d = std::abs(y - x);
         unequal_nan = unequal_nan || std::isnan(d);
         result.max_abs = std::max(result.max_abs, d);
-        squares += d * d;
+        squares += static_cast<long double>(d) * d;
     }
-    result.relative_l2 = squares == 0 ? 0 : norm == 0 ? std::numeric_limits<double>::infinity() : std::sqrt(squares / norm);
+    result.relative_l2 = squares == 0 ? 0 : norm == 0 ? std::numeric_limits<double>::infinity() : static_cast<double>(std::sqrt(squares / norm));
     if (unequal_nan) result.max_abs = result.relative_l2 = std::numeric_limits<double>::quiet_NaN();
     return result;
 }
@@ -118,7 +118,7 @@ std::string column(std::string text, std::size_t width) {
 
 std::string figure(double value) { return std::isnan(value) ? "nan" : std::isinf(value) ? "inf" : scientific(value, 4); }
 
-int run(arguments const& typed, console const& out) {
+int run_compare(arguments const& typed, console const& out) {
     std::filesystem::path const first_path = *typed.operand(0), second_path = *typed.operand(1);
     tensor_list a{first_path}, b{second_path};
     bool const same_names = std::ranges::equal(a.names(), b.names(), {}, [](auto const& e) { return e.first; }, [](auto const& e) { return e.first; });
@@ -193,7 +193,7 @@ command compare_command() {
              {common_group()},
              "max abs is the largest |B - A|, relative L2 is |B - A| / |A|. Models are compared under ZeroI2V's names.\n"
              "Exit status 0 where both hold the same names and shapes, however far the values are; 4 where they do not."},
-            run};
+            run_compare};
 }
 
 } // namespace zeroi2v::program

@@ -33,7 +33,7 @@ std::vector<std::string> required_names(vit_file const& file) {
     return names;
 }
 
-int run(arguments const& typed, console const& out) {
+int run_convert(arguments const& typed, console const& out) {
     model_options const choice{typed};
     auto const options = to_load_options(tolerance_options{typed});
     std::filesystem::path const input = *typed.operand(0);
@@ -99,7 +99,7 @@ command convert_command() {
              {{"IN", ".pth, .pt (PyTorch 1.6 or later), TorchScript or safetensors; ZeroI2V, CLIP, Hugging Face or timm names"}},
              {{output_option()}, model_group(), common_group()},
              "Every tensor keeps its dtype. With a model its configuration is written into the file, after it agreed with the shapes."},
-            run};
+            run_convert};
 }
 
 } // namespace zeroi2v::program

@@ -20,8 +20,6 @@
 namespace zeroi2v::program {
 namespace {
 
-constexpr int status_bad_video = 5;
-
 struct tally {
     std::size_t videos = 0, correct = 0, correct_in_5 = 0;
 };
@@ -99,7 +97,7 @@ std::string to_text(result const& r, class_names const& names) {
     return text;
 }
 
-int run(arguments const& typed, console const& out) {
+int run_eval(arguments const& typed, console const& out) {
     model_options const choice{typed};
     input_options const typed_input{typed, choice};
     run_options const run{typed, out};
@@ -155,7 +153,7 @@ command eval_command() {
              {{"CKPT", "a checkpoint, adapted or merged"}, {"LIST", "`path label` per line; paths are relative to the list"}},
              {{{"--json", "", "one JSON document on stdout"}}, model_group(), input_group(), run_group(), common_group()},
              "Videos that cannot be read are counted and left out; the exit status is then 5."},
-            run};
+            run_eval};
 }
 
 } // namespace zeroi2v::program

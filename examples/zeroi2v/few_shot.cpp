@@ -18,6 +18,8 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -71,7 +73,14 @@ double half_interval(std::vector<double> const& values) {
     return student_t(values.size() - 1) * std::sqrt(square / (n - 1) / n);
 }
 
-int run(arguments const& typed, console const& out) {
+/// Samples of the class that has the fewest.
+std::size_t smallest_class(std::span<std::int64_t const> labels) {
+    std::map<std::int64_t, std::size_t> counts;
+    for (std::int64_t const label : labels) ++counts[label];
+    return std::ranges::min_element(counts, {}, [](auto const& each) { return each.second; })->second;
+}
+
+int run_few_shot(arguments const& typed, console const& out) {
     model_options const choice{typed};
     input_options const typed_input{typed, choice};
     train_settings const settings{typed};
@@ -86,6 +95,9 @@ int run(arguments const& typed, console const& out) {
     if (data->groups().size() != 1 || val->groups() != data->groups()) throw usage_error{error_code::bad_option, "few-shot: several label sets found, one expected"};
     auto const labels = first_labels(*data);
     auto const average = val->decodes() ? reading().input.average : view_average::prob;
+
+    if (std::size_t const fewest = smallest_class(labels); fewest < std::ranges::max(shots))
+        out.notice("--shots: the smallest class has " + std::to_string(fewest) + (fewest == 1 ? " sample" : " samples") + "; where more are asked for, all of a class are taken");
 
     std::vector<row> rows;
     signal_watch const watch;
@@ -148,7 +160,7 @@ command few_shot_command() {
                {"--threads", "N", "1 to 1024 (default: the processors of this process)"}},
               schedule_group(), recipe_group(), model_group(), input_group(), common_group()},
              "The interval is Student's t over the draws; each draw has other samples, another order and other dropout."},
-            run};
+            run_few_shot};
 }
 
 } // namespace zeroi2v::program

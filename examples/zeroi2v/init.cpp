@@ -109,7 +109,7 @@ void require_room(vit_weights<Adapters> const& weights, std::string const& sourc
                                                       + std::to_string(tensors) + " tensors, at most " + std::to_string(safetensors_max_tensors) + " in a file expected"};
 }
 
-int run(arguments const& typed, console const& out) {
+int run_init(arguments const& typed, console const& out) {
     model_options const choice{typed};
     auto const options = to_load_options(tolerance_options{typed});
     auto const seed = typed.number("--seed", 0, std::numeric_limits<std::uint64_t>::max()).value_or(0);
@@ -164,7 +164,7 @@ command init_command() {
                {"--adapters", "zero|random|none", "zero: the model answers as its image model (default)"}},
               model_group(), common_group()},
              "Drawn weights have the same bits on every machine."},
-            run};
+            run_init};
 }
 
 } // namespace zeroi2v::program

@@ -146,7 +146,7 @@ std::string as_text(checkpoint const& file, vit_file const* model) {
     return text;
 }
 
-int run(arguments const& typed, console const& out) {
+int run_inspect(arguments const& typed, console const& out) {
     tolerance_options const tolerance{typed};
     checkpoint const file = open_checkpoint(*typed.operand(0));
     auto const model = as_model(file);
@@ -173,7 +173,7 @@ command inspect_command() {
                {"--threads", "N", "of the self-test, 1 to 1024 (default: the processors of this process)"}},
               common_group()},
              {}},
-            run};
+            run_inspect};
 }
 
 } // namespace zeroi2v::program

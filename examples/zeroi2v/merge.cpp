@@ -20,7 +20,7 @@
 namespace zeroi2v::program {
 namespace {
 
-int run(arguments const& typed, console const& out) {
+int run_merge(arguments const& typed, console const& out) {
     model_options const choice{typed};
     tolerance_options const tolerance{typed};
     std::filesystem::path const input = *typed.operand(0);
@@ -64,7 +64,7 @@ command merge_command() {
                {"--threads", "N", "1 to 1024 (default: the processors of this process)"}},
               model_group(), common_group()},
              "The file keeps the proof (metadata zeroi2v.merge_report). It merges no second time."},
-            run};
+            run_merge};
 }
 
 } // namespace zeroi2v::program

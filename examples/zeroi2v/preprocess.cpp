@@ -17,7 +17,7 @@
 namespace zeroi2v::program {
 namespace {
 
-int run(arguments const& typed, console const& out) {
+int run_preprocess(arguments const& typed, console const& out) {
     model_options const choice{typed};
     input_options const typed_input{typed, choice};
     std::filesystem::path const input = *typed.operand(0);
@@ -49,7 +49,7 @@ command preprocess_command() {
              {{"VIDEO", "any file that FFmpeg decodes"}},
              {{output_option("CLIPS.safetensors")}, model_group(), input_group(), common_group()},
              "Tensors: clip (V,T,3,S,S) F32, frame_indices (V,T) I64; V = crops * clips, crop by crop."},
-            run};
+            run_preprocess};
 }
 
 } // namespace zeroi2v::program

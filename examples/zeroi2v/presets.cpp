@@ -32,7 +32,7 @@ std::string describe(preset const& p) {
     return text;
 }
 
-int run(arguments const&, console const& out) {
+int run_presets(arguments const&, console const& out) {
     std::string text = "Rows are heads, columns the frames of a clip; a number is the frame whose keys and values the head reads,\n"
                        "a dot its own.\n";
     for (auto const& each : presets::all) text.append("\n").append(describe(each));
@@ -43,7 +43,7 @@ int run(arguments const&, console const& out) {
 } // namespace
 
 command presets_command() {
-    return {{"presets", "lists the released models and draws their frame maps", {}, {common_group()}, {}}, run};
+    return {{"presets", "lists the released models and draws their frame maps", {}, {common_group()}, {}}, run_presets};
 }
 
 } // namespace zeroi2v::program

@@ -80,7 +80,7 @@ std::string memory_text(training_memory const& m) {
 
 std::string percent(double value) { return fixed(100 * value, 2) + " %"; }
 
-int run(arguments const& typed, console const& out) {
+int run_train(arguments const& typed, console const& out) {
     model_options const choice{typed};
     input_options const typed_input{typed, choice};
     train_settings const settings{typed};
@@ -213,7 +213,7 @@ command train_command() {
               schedule_group(), recipe_group(), model_group(), input_group(), common_group()},
              "The output has its adapters; merge takes it from there. SIGINT saves a checkpoint and ends with 130.\n"
              "Checkpoints are OUT.ckpt-STEP, two at most, removed when the output is written."},
-            run};
+            run_train};
 }
 
 } // namespace zeroi2v::program

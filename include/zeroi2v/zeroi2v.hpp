@@ -15,6 +15,7 @@
 #include <zeroi2v/model/input_config.hpp>
 #include <zeroi2v/model/merge.hpp>
 #include <zeroi2v/model/merge_proof.hpp>
+#include <zeroi2v/model/op_flops.hpp>
 #include <zeroi2v/model/presets.hpp>
 #include <zeroi2v/model/stated_config.hpp>
 #include <zeroi2v/model/stated_input.hpp>
@@ -29,6 +30,7 @@
 #include <zeroi2v/nn/merge_lines.hpp>
 #include <zeroi2v/nn/merge_report.hpp>
 #include <zeroi2v/nn/merge_static.hpp>
+#include <zeroi2v/nn/op_times.hpp>
 #include <zeroi2v/nn/packed_vit_block.hpp>
 #include <zeroi2v/nn/stdha_attention.hpp>
 #include <zeroi2v/nn/vit_block.hpp>

@@ -91,8 +91,21 @@ TEST_CASE("bench of random weights, of an adapted and of a merged file") {
     auto const merged = run({"bench", test_data("b16_short/merged.safetensors"), "--config", test_data("b16_short/config.json"), "--json", "--repetitions", "1", "--threads", "2", "--dtype", "bf16"});
     check_document(merged, 1);
     CHECK(json::parse(merged.out)["dtype"] == "bf16");
+    auto const narrow = run({"bench", test_data("b16_short/adapted.pth"), "--config", test_data("b16_short/config.json"), "--repetitions", "1", "--dtype", "int8", "--loss-clips", "7"});
+    check_success(narrow);
+    CHECK(narrow.out.find("int8 against f32, merged, 7 random clips: relative L2 of the logits ") != std::string::npos);
     auto const text = run({"bench", "--config", test_data("b16_short/config.json"), "--repetitions", "2"});
     check_success(text);
-    for (auto const* const part : {"plain", "adapted", "merged", "merged/plain", "adapted/plain", "FMA limit", "merged/limit"}) CHECK(text.out.find(part) != std::string::npos);
+    for (auto const* const part : {"plain", "adapted", "merged", "merged/plain", "adapted/plain", "FMA limit", "merged/limit", "patches", "norms", "qkv", "attention", "proj", "mlp", "waiting", "beyond what the limit"}) CHECK(text.out.find(part) != std::string::npos);
+    CHECK(text.out.find("decode") == std::string::npos);
+    CHECK(text.out.find("adapters ") == std::string::npos); // the merged model has none to spend time on
+    std::vector<std::string> const with_video{"bench", "--config", test_data("b16_short/config.json"), "--repetitions", "1", "--video", demo_video()};
+    auto reading = with_video;
+    for (auto const* const word : {"--sampling", "uniform", "--clips", "1", "--crops", "1", "--resize", "32", "--normalize", "zeroi2v"}) reading.emplace_back(word);
+    auto const read = run(reading);
+    check_success(read);
+    for (auto const* const part : {"\ndecode ", "\npreprocess "}) CHECK(read.out.find(part) != std::string::npos);
+    check_error(run(with_video), 4, "bad_config"); // nothing says how it is read
+    check_error(run({"bench", "--preset", "clip-b16-k400-8f", "--resize", "32"}), 2, "bad_option");
     check_error(run({"bench"}), 4, "bad_config");
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <tuple>
 #include <utility>
 
@@ -41,7 +42,7 @@ void check_logits(std::string const& model, std::vector<std::string> const& comm
     CHECK(distance(result["logits"], expected["logits_f64"]).max_abs <= 2e-5);
 }
 
-constexpr char const* golden[] = {"b16_short", "l14_wide_patch14", "l14_ssv2_offsets", "one_adapter_after_mlp", "no_attention_output_adapter", "qkv_input_adapters"};
+constexpr char const* golden_models[] = {"b16_short", "l14_wide_patch14", "l14_ssv2_offsets", "one_adapter_after_mlp", "no_attention_output_adapter", "qkv_input_adapters"};
 
 } // namespace
 
@@ -63,7 +64,7 @@ TEST_CASE("distance can fail") {
 }
 
 TEST_CASE("golden models: logits before and after merging, through every command of the way") {
-    for (std::string const model : golden) {
+    for (std::string const model : golden_models) {
         CAPTURE(model);
         scratch const here;
         auto const adapted = test_data(model + "/adapted.pth"), clips = test_data(model + "/case.safetensors");
@@ -266,7 +267,7 @@ TEST_CASE("inspect says what is there, and guesses nothing") {
     auto const clips = run({"inspect", test_data("b16_short/case.safetensors"), "--json"});
     check_success(clips);
     CHECK(json::parse(clips.out)["model"].is_null());
-    for (std::string const model : golden) check_success(run({"inspect", test_data(model + "/adapted.pth")}));
+    for (std::string const model : golden_models) check_success(run({"inspect", test_data(model + "/adapted.pth")}));
     auto const text = run({"inspect", test_data("qkv_input_adapters/adapted.pth")});
     CHECK(text.out.find("T_Adapter_in_q") != std::string::npos);
     CHECK(text.out.find("head_offsets") != std::string::npos);
@@ -291,6 +292,15 @@ TEST_CASE("compare says how far, and refuses what cannot be compared") {
     check_success(run({"compare", test_data("formats/clip_hf.safetensors"), test_data("formats/clip_timm.safetensors")}));
     check_success(run({"compare", test_data("formats/half.pth"), test_data("formats/mmengine.pth")}));
     check_error(run({"compare", test_data("formats/half.pth"), here / "none"}), 3, "open_failed");
+    // values whose squares are beyond double
+    for (double const value : {1e300, 2e300}) {
+        auto tensor = zeroi2v::stored_tensor::zeros(zeroi2v::dtype::f64, {1});
+        std::memcpy(tensor.bytes().data(), &value, sizeof value);
+        zeroi2v::write_safetensors(here / (value == 1e300 ? "one" : "two"), {{"t", tensor}});
+    }
+    auto const large = run({"compare", here / "one", here / "two"});
+    check_success(large);
+    CHECK(large.out.find("largest relative L2 1 ") != std::string::npos);
 }
 
 TEST_CASE("init draws the same bits everywhere, and zero adapters change nothing") {

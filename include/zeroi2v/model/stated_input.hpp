@@ -66,7 +66,7 @@ enum class input_use { views, answers };
     });
     if (!missing.empty())
         throw model_error{error_code::bad_config, "input: " + missing + (missing.find(", ") == std::string::npos ? " is" : " are")
-                                                      + " not stated by option, preset or file"};
+                                                      + " not stated by option (--" + missing.substr(0, missing.find(',')) + "), preset or file"};
     input_config const unsaid{};
     return {stated.sampling.value_or(unsaid.sampling), stated.interval.value_or(unsaid.interval), stated.clips.value_or(unsaid.clips),
             stated.crops.value_or(unsaid.crops), stated.resize.value_or(unsaid.resize), stated.normalize.value_or(unsaid.normalize),

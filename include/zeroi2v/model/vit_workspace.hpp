@@ -3,11 +3,13 @@
 
 #include <zeroi2v/core/checked.hpp>
 #include <zeroi2v/core/error.hpp>
+#include <zeroi2v/nn/op_times.hpp>
 #include <zeroi2v/nn/packed_vit_block.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 #include <zeroi2v/tensor/aligned_buffer.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -59,6 +61,20 @@ public:
     [[nodiscard]] float* attended() noexcept { return attended_; }             // (V*T*N,C)
     [[nodiscard]] float* features() noexcept { return features_; }             // (V*T,C)
     [[nodiscard]] std::span<float> attention_scratch() noexcept { return {attention_, sizes_.attention * threads()}; }
+
+    /// From now on forwards add up their seconds, from zero; the cost is some readings of the clock.
+    void measure() {
+        times_.assign(threads(), op_times{});
+        for (std::size_t part = 0; part < threads(); ++part) scratch_[part].times = &times_[part];
+    }
+    /// Where the seconds of each thread are added up; empty until `measure`.
+    [[nodiscard]] std::span<op_times> thread_times() noexcept { return times_; }
+    /// Seconds of all threads since `measure`, added up; what is missing from threads times wall time was spent waiting.
+    [[nodiscard]] per_op_group times() const noexcept {
+        per_op_group sum;
+        for (op_times const& each : times_) sum += each;
+        return sum;
+    }
 
     /// The scratch of one part, for blocks of at most `rows` rows.
     [[nodiscard]] block_scratch scratch(std::size_t part) const noexcept { return scratch_[part]; }
@@ -113,6 +129,28 @@ private:
     aligned_buffer buffer_;
     float *tokens_{}, *wide_{}, *attended_{}, *features_{}, *attention_{};
     std::vector<block_scratch> scratch_;
+    std::vector<op_times> times_;
+};
+
+/// Adds the time from its construction to its end to one group for every thread of the workspace: what the team does together.
+class team_timer {
+public:
+    team_timer(vit_workspace& workspace, op_group group) noexcept : times_{workspace.thread_times()}, group_{group} {
+        if (!times_.empty()) start_ = clock::now();
+    }
+    team_timer(team_timer const&) = delete;
+    team_timer& operator=(team_timer const&) = delete;
+    ~team_timer() {
+        if (times_.empty()) return;
+        double const seconds = std::chrono::duration<double>(clock::now() - start_).count();
+        for (op_times& each : times_) each[group_] += seconds;
+    }
+
+private:
+    using clock = std::chrono::steady_clock;
+    std::span<op_times> times_;
+    op_group group_;
+    clock::time_point start_{};
 };
 
 } // namespace zeroi2v

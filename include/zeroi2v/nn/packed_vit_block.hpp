@@ -3,6 +3,7 @@
 
 #include <zeroi2v/core/config.hpp>
 #include <zeroi2v/core/dtype.hpp>
+#include <zeroi2v/nn/op_times.hpp>
 #include <zeroi2v/nn/vit_block.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/matmul.hpp>
@@ -80,6 +81,7 @@ struct block_scratch {
     float* hidden{};                   // (rows,F) or wider
     float* rank{};                     // (rows,R), with adapters only
     std::span<std::byte> matmul;       // largest matmul_scratch_bytes of the block's matrices for `rows` rows
+    op_times* times{};                 // where this thread's seconds are added up, or null
 };
 
 /// A block in the form in which it computes; Adapters as in vit_block.
@@ -155,7 +157,7 @@ public:
     void before_attention(float const* x, float* qkv, std::size_t rows, bool queries, block_scratch const& scratch) const noexcept {
         for (std::size_t at = 0; at < rows; at += scratch.rows) {
             std::size_t const count = std::min(scratch.rows, rows - at);
-            ln_1_(*kernels_, x + at * width_, width_, scratch.narrow, width_, count);
+            norm(ln_1_, x + at * width_, width_, count, scratch);
             if constexpr (adapted)
                 if (adapters_.T_Adapter_in) apply(*adapters_.T_Adapter_in, scratch.narrow, scratch.narrow, count, scratch);
             for (std::size_t i = 0; i < in_proj_.size(); ++i) {
@@ -169,7 +171,7 @@ public:
     void queries_only(float const* x, std::size_t x_stride, float* qkv, std::size_t qkv_stride, std::size_t rows, block_scratch const& scratch) const noexcept {
         for (std::size_t at = 0; at < rows; at += scratch.rows) {
             std::size_t const count = std::min(scratch.rows, rows - at);
-            ln_1_(*kernels_, x + at * x_stride, x_stride, scratch.narrow, width_, count);
+            norm(ln_1_, x + at * x_stride, x_stride, count, scratch);
             if constexpr (adapted)
                 if (adapters_.T_Adapter_in) apply(*adapters_.T_Adapter_in, scratch.narrow, scratch.narrow, count, scratch);
             project(in_proj_.front(), qkv + at * qkv_stride, count, scratch, qkv_stride);
@@ -182,10 +184,10 @@ public:
             std::size_t const count = std::min(scratch.rows, rows - at);
             float* const out = x + at * x_stride;
             residual_linear<0>(out_proj_, y + at * y_stride, y_stride, out, x_stride, count, scratch);
-            ln_2_(*kernels_, out, x_stride, scratch.narrow, width_, count);
+            norm(ln_2_, out, x_stride, count, scratch);
             if constexpr (adapted)
                 if (adapters_.MLP_Adapter) apply(*adapters_.MLP_Adapter, scratch.narrow, scratch.narrow, count, scratch);
-            run(c_fc_, scratch.narrow, width_, scratch.hidden, mlp_width_, count, activation::quick_gelu, nullptr, 0, scratch);
+            run(op_group::mlp, c_fc_, scratch.narrow, width_, scratch.hidden, mlp_width_, count, activation::quick_gelu, nullptr, 0, scratch);
             residual_linear<1>(c_proj_, scratch.hidden, mlp_width_, out, x_stride, count, scratch);
         }
     }
@@ -230,8 +232,15 @@ private:
         rows(width_, 2 * width_);
     }
 
-    void run(packed_matrix const& matrix, float const* a, std::size_t lda, float* c, std::size_t ldc, std::size_t rows, activation act,
+    /// scratch.narrow = layer(x) for `rows` rows.
+    void norm(detail::packed_layer_norm const& layer, float const* x, std::size_t ldx, std::size_t rows, block_scratch const& scratch) const noexcept {
+        op_timer const timer{scratch.times, op_group::norms};
+        layer(*kernels_, x, ldx, scratch.narrow, width_, rows);
+    }
+
+    void run(op_group group, packed_matrix const& matrix, float const* a, std::size_t lda, float* c, std::size_t ldc, std::size_t rows, activation act,
              float const* residual, std::size_t ld_residual, block_scratch const& scratch) const noexcept {
+        op_timer const timer{scratch.times, group};
         serial_executor here;
         epilogue const fused{act, residual == nullptr ? matrix_view<float const>{} : matrix_view<float const>{residual, rows, matrix.outputs(), ld_residual}};
         matmul(*kernels_, here, {a, rows, matrix.inputs(), lda}, matrix, fused, {c, rows, matrix.outputs(), ldc}, scratch.matmul);
@@ -239,8 +248,8 @@ private:
 
     /// to = A(from) for `rows` rows of C contiguous values; to may be from.
     void apply(detail::packed_adapter const& adapter, float const* from, float* to, std::size_t rows, block_scratch const& scratch) const noexcept {
-        run(adapter.down, from, width_, scratch.rank, adapter.down.outputs(), rows, activation::none, nullptr, 0, scratch);
-        run(adapter.up, scratch.rank, adapter.down.outputs(), to, width_, rows, activation::none, from, width_, scratch);
+        run(op_group::adapters, adapter.down, from, width_, scratch.rank, adapter.down.outputs(), rows, activation::none, nullptr, 0, scratch);
+        run(op_group::adapters, adapter.up, scratch.rank, adapter.down.outputs(), to, width_, rows, activation::none, from, width_, scratch);
     }
 
     void project(detail::packed_in_proj const& part, float* qkv, std::size_t rows, block_scratch const& scratch, std::size_t stride = 0) const noexcept {
@@ -249,23 +258,24 @@ private:
             apply(*part.adapter, scratch.narrow, scratch.adapted, rows, scratch);
             input = scratch.adapted;
         }
-        run(part.matrix, input, width_, qkv + part.first, stride == 0 ? 3 * width_ : stride, rows, activation::none, nullptr, 0, scratch);
+        run(op_group::qkv, part.matrix, input, width_, qkv + part.first, stride == 0 ? 3 * width_ : stride, rows, activation::none, nullptr, 0, scratch);
     }
 
     /// x += A(layer(y)), where A is S_Adapter (Which 0) or MLP_Adapter_out (1), or nothing.
     template <int Which>
     void residual_linear(packed_matrix const& layer, float const* y, std::size_t ldy, float* x, std::size_t ldx, std::size_t rows, block_scratch const& scratch) const noexcept {
+        constexpr op_group group = Which == 0 ? op_group::proj : op_group::mlp;
         if constexpr (adapted) {
             auto const& adapter = Which == 0 ? adapters_.S_Adapter : adapters_.MLP_Adapter_out;
             if (adapter) {
-                run(layer, y, ldy, scratch.narrow, width_, rows, activation::none, nullptr, 0, scratch);
+                run(group, layer, y, ldy, scratch.narrow, width_, rows, activation::none, nullptr, 0, scratch);
                 apply(*adapter, scratch.narrow, scratch.narrow, rows, scratch);
                 for (std::size_t r = 0; r < rows; ++r)
                     for (std::size_t c = 0; c < width_; ++c) x[r * ldx + c] += scratch.narrow[r * width_ + c];
                 return;
             }
         }
-        run(layer, y, ldy, x, ldx, rows, activation::none, x, ldx, scratch);
+        run(group, layer, y, ldy, x, ldx, rows, activation::none, x, ldx, scratch);
     }
 
     kernel_table const* kernels_{};

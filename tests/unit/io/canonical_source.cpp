@@ -30,7 +30,7 @@ using zeroi2v::stored_tensor;
 
 std::filesystem::path const formats = std::filesystem::path{ZEROI2V_TEST_DATA} / "formats";
 
-[[nodiscard]] bool same(stored_tensor const& a, stored_tensor const& b) {
+[[nodiscard]] bool same_tensor(stored_tensor const& a, stored_tensor const& b) {
     return a.type() == b.type() && a.sizes() == b.sizes() && std::ranges::equal(a.bytes(), b.bytes());
 }
 
@@ -105,7 +105,7 @@ TEST_CASE("every layout gives the expected tensors, bit for bit") {
             CAPTURE(key);
             REQUIRE(source.find(key) != nullptr);
             CHECK(source.find(key)->sizes == tensor.sizes());
-            CHECK(same(source.read(key), tensor));
+            CHECK(same_tensor(source.read(key), tensor));
         }
     }
 }
@@ -113,11 +113,11 @@ TEST_CASE("every layout gives the expected tensors, bit for bit") {
 TEST_CASE("the comparison of tensors sees one bit, a dtype, a shape") {
     auto const a = stored_tensor::zeros(dtype::f32, {2, 3});
     auto b = a.clone();
-    CHECK(same(a, b));
+    CHECK(same_tensor(a, b));
     b.bytes()[23] = std::byte{1};
-    CHECK_FALSE(same(a, b));
-    CHECK_FALSE(same(a, stored_tensor::zeros(dtype::i32, {2, 3})));
-    CHECK_FALSE(same(a, stored_tensor::zeros(dtype::f32, {3, 2})));
+    CHECK_FALSE(same_tensor(a, b));
+    CHECK_FALSE(same_tensor(a, stored_tensor::zeros(dtype::i32, {2, 3})));
+    CHECK_FALSE(same_tensor(a, stored_tensor::zeros(dtype::f32, {3, 2})));
 }
 
 TEST_CASE("converted files equal the expected ones, byte for byte") {

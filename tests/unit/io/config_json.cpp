@@ -24,7 +24,7 @@ struct fault {
 };
 
 template <class Work>
-std::optional<fault> fault_of(Work work) {
+std::optional<fault> config_fault_of(Work work) {
     try {
         work();
     } catch (error const& caught) {
@@ -34,7 +34,7 @@ std::optional<fault> fault_of(Work work) {
 }
 
 auto config_fault(std::string_view text) {
-    return fault_of([&] { static_cast<void>(config_from_json(text, "c.json")); });
+    return config_fault_of([&] { static_cast<void>(config_from_json(text, "c.json")); });
 }
 
 bool has(std::string const& text, std::string_view part) { return text.find(part) != std::string::npos; }
@@ -116,7 +116,7 @@ TEST_CASE("what is no JSON object is refused with its place") {
 }
 
 TEST_CASE("input JSON is as strict") {
-    auto const code = [](std::string_view text) { return fault_of([&] { static_cast<void>(input_from_json(text, "i")); }); };
+    auto const code = [](std::string_view text) { return config_fault_of([&] { static_cast<void>(input_from_json(text, "i")); }); };
     CHECK(!code(R"({"sampling":"uniform","crops":3})"));
     for (std::string_view const text : {R"({"sampling":"sparse"})", R"({"crops":2})", R"({"clip":3})", R"({"average":1})", R"({"interval":0})"}) {
         CAPTURE(text);
@@ -136,13 +136,13 @@ TEST_CASE("a configuration file that cannot be read, or is no JSON, is a fault o
     auto const path = folder / "c.json";
     auto const status_of = [&](std::string_view text) {
         std::ofstream{path} << text;
-        auto const found = fault_of([&] { static_cast<void>(read_config_file(path)); });
+        auto const found = config_fault_of([&] { static_cast<void>(read_config_file(path)); });
         return found ? found->status : 0;
     };
     CHECK(status_of(R"({"heads":12})") == 0);
     CHECK(status_of("heads = 12") == 2);
     CHECK(status_of(R"({"head":12})") == 4);
-    CHECK(fault_of([&] { static_cast<void>(read_config_file(folder / "none.json")); })->status == 2);
-    CHECK(fault_of([&] { static_cast<void>(read_config_file(folder)); })->status == 2);
+    CHECK(config_fault_of([&] { static_cast<void>(read_config_file(folder / "none.json")); })->status == 2);
+    CHECK(config_fault_of([&] { static_cast<void>(read_config_file(folder)); })->status == 2);
     std::filesystem::remove_all(folder);
 }

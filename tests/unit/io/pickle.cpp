@@ -41,7 +41,7 @@ void check_bad(std::string const& text, std::size_t byte, std::string_view words
     CHECK(f.says(words));
 }
 
-pickle_kind kind_of(std::string const& opcodes) { return value(opcodes).root().kind(); }
+pickle_kind root_kind(std::string const& opcodes) { return value(opcodes).root().kind(); }
 std::int64_t int_of(std::string const& opcodes) {
     auto const g = value(opcodes);
     return g.integer(g.root()).value_or(-999);
@@ -88,16 +88,16 @@ TEST_CASE("pickle: integers and booleans of every opcode") {
     CHECK(int_of("I-17\n") == -17);
     CHECK(int_of("L17L\n") == 17);
     CHECK(int_of("L17\n") == 17);
-    CHECK(kind_of("\x88") == pickle_kind::boolean);
+    CHECK(root_kind("\x88") == pickle_kind::boolean);
     CHECK(int_of("\x88") == 1);
     CHECK(int_of("\x89") == 0);
-    CHECK(kind_of("I01\n") == pickle_kind::boolean);
+    CHECK(root_kind("I01\n") == pickle_kind::boolean);
     CHECK(int_of("I00\n") == 0);
     // What is too large for anything that a tensor says is opaque, and no error.
-    CHECK(kind_of(p_int(std::int64_t{1} << 59U)) == pickle_kind::opaque);
-    CHECK(kind_of("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19") == pickle_kind::opaque);
-    CHECK(kind_of("L123456789012345678901234567890L\n") == pickle_kind::opaque);
-    CHECK(kind_of("I-99999999999999999999\n") == pickle_kind::opaque);
+    CHECK(root_kind(p_int(std::int64_t{1} << 59U)) == pickle_kind::opaque);
+    CHECK(root_kind("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19") == pickle_kind::opaque);
+    CHECK(root_kind("L123456789012345678901234567890L\n") == pickle_kind::opaque);
+    CHECK(root_kind("I-99999999999999999999\n") == pickle_kind::opaque);
 }
 
 TEST_CASE("pickle: texts, bytes, floats and none of every opcode") {
@@ -110,14 +110,14 @@ TEST_CASE("pickle: texts, bytes, floats and none of every opcode") {
     CHECK(text_of("S'hi'\n") == "hi");
     CHECK(text_of("S\"it's\"\n") == "it's");
     CHECK(text_of("X\0\0\0\0"s).empty());
-    CHECK(kind_of("V\\u0041\n") == pickle_kind::opaque);
-    CHECK(kind_of("S'\\n'\n") == pickle_kind::opaque);
+    CHECK(root_kind("V\\u0041\n") == pickle_kind::opaque);
+    CHECK(root_kind("S'\\n'\n") == pickle_kind::opaque);
     for (auto const& bytes :
          {"C\x01z"s, "B\x01\0\0\0z"s, "\x8e" + le(std::uint64_t{1}) + "z", "\x96" + le(std::uint64_t{1}) + "z"})
-        CHECK(kind_of(bytes) == pickle_kind::bytes);
-    CHECK(kind_of("G\x3f\xf0\0\0\0\0\0\0"s) == pickle_kind::opaque);
-    CHECK(kind_of("F1.5\n") == pickle_kind::opaque);
-    CHECK(kind_of("N") == pickle_kind::none);
+        CHECK(root_kind(bytes) == pickle_kind::bytes);
+    CHECK(root_kind("G\x3f\xf0\0\0\0\0\0\0"s) == pickle_kind::opaque);
+    CHECK(root_kind("F1.5\n") == pickle_kind::opaque);
+    CHECK(root_kind("N") == pickle_kind::none);
 }
 
 TEST_CASE("pickle: tuples, lists, sets and dicts of every opcode") {
@@ -136,7 +136,7 @@ TEST_CASE("pickle: tuples, lists, sets and dicts of every opcode") {
                              "](K\x01K\x02"
                              "e"s,
                              "(K\x01l"s, "\x8f"s, "\x8f(K\x01\x90"s, "(K\x01\x91"s})
-        CHECK(kind_of(text) == pickle_kind::sequence);
+        CHECK(root_kind(text) == pickle_kind::sequence);
     for (auto const& text :
          {"}"s + p_text("a") + "K\x01s" + p_text("b") + "K\x02s", "}(" + p_text("a") + "K\x01" + p_text("b") + "K\x02u",
           "(" + p_text("a") + "K\x01" + p_text("b") + "K\x02" + "d"}) {
@@ -210,10 +210,10 @@ TEST_CASE("A18 unknown GLOBAL, REDUCE, BUILD, NEWOBJ, INST, OBJ and persistent i
                                 "aK\x03"
                                 "b");
     CHECK(entry_count(filled, filled.root()) == 1);
-    CHECK(kind_of(p_global("m", "C") + ")R)R") == pickle_kind::call);
-    CHECK(kind_of("K\x01Q") == pickle_kind::persistent);
-    CHECK(kind_of("Psome id\n") == pickle_kind::persistent);
-    CHECK(kind_of("}K\x01"
+    CHECK(root_kind(p_global("m", "C") + ")R)R") == pickle_kind::call);
+    CHECK(root_kind("K\x01Q") == pickle_kind::persistent);
+    CHECK(root_kind("Psome id\n") == pickle_kind::persistent);
+    CHECK(root_kind("}K\x01"
                   "b")
           == pickle_kind::dict); // BUILD on what has no state
 }

@@ -32,7 +32,7 @@ struct folder {
 };
 
 template <class Work>
-std::optional<std::pair<error_code, std::string>> fault_of(Work work) {
+std::optional<std::pair<error_code, std::string>> model_fault_of(Work work) {
     try {
         work();
     } catch (error const& caught) {
@@ -62,7 +62,7 @@ TEST_CASE("shapes say all but heads, head offsets and scale") {
     CHECK(!stated.adapter_scale);
     CHECK(source.layout() == adapter_layout{adapter_layout::input::shared, true, true, true, 24});
     CHECK(source.has_adapters());
-    CHECK(fault_of([&] { static_cast<void>(source.config()); })->first == error_code::bad_config);
+    CHECK(model_fault_of([&] { static_cast<void>(source.config()); })->first == error_code::bad_config);
 }
 
 TEST_CASE("layouts are found in the names") {
@@ -98,8 +98,8 @@ TEST_CASE("what is loaded is what the file has, whatever the file is") {
 TEST_CASE("the wrong kind is refused, not changed") {
     auto const chosen = stated_by_file("b16_short/config.json");
     auto const adapted = load_checkpoint(data("b16_short/adapted.pth")), merged = load_checkpoint(data("b16_short/merged.safetensors"));
-    CHECK(fault_of([&] { static_cast<void>(load_adapted_vit(merged, chosen)); })->first == error_code::no_adapters);
-    CHECK(fault_of([&] { static_cast<void>(load_merged_vit(adapted, chosen, {.allow_extra = true})); })->first == error_code::unexpected_tensors);
+    CHECK(model_fault_of([&] { static_cast<void>(load_adapted_vit(merged, chosen)); })->first == error_code::no_adapters);
+    CHECK(model_fault_of([&] { static_cast<void>(load_merged_vit(adapted, chosen, {.allow_extra = true})); })->first == error_code::unexpected_tensors);
     CHECK(load_merged_vit(merged, chosen).config.adapter_scale() == std::nullopt);
     vit_file const source{merged};
     CHECK(std::holds_alternative<merged_vit>(load_vit(source, source.config(chosen))));
@@ -109,14 +109,14 @@ TEST_CASE("sources that differ are named; a merged model's scale is nobody's bus
     auto chosen = stated_by_file("b16_short/config.json");
     auto const adapted = load_checkpoint(data("b16_short/adapted.pth")), merged = load_checkpoint(data("b16_short/merged.safetensors"));
     chosen.frames = 16;
-    auto const fault = fault_of([&] { static_cast<void>(load_adapted_vit(adapted, chosen)); });
+    auto const fault = model_fault_of([&] { static_cast<void>(load_adapted_vit(adapted, chosen)); });
     CHECK(fault->first == error_code::config_mismatch);
     CHECK(fault->second.find("frames: 8 found") != std::string::npos);
     chosen.frames = 8;
     chosen.adapter_scale.reset();
-    CHECK(fault_of([&] { static_cast<void>(load_adapted_vit(adapted, chosen)); })->first == error_code::bad_config);
-    CHECK(!fault_of([&] { static_cast<void>(load_merged_vit(merged, chosen)); }));
-    CHECK(fault_of([&] { static_cast<void>(load_adapted_vit(adapted, presets::clip_b16_k400_8f)); })->first == error_code::config_mismatch);
+    CHECK(model_fault_of([&] { static_cast<void>(load_adapted_vit(adapted, chosen)); })->first == error_code::bad_config);
+    CHECK(!model_fault_of([&] { static_cast<void>(load_merged_vit(merged, chosen)); }));
+    CHECK(model_fault_of([&] { static_cast<void>(load_adapted_vit(adapted, presets::clip_b16_k400_8f)); })->first == error_code::config_mismatch);
 }
 
 TEST_CASE("saved weights load again, bit for bit, with what the file says of them") {
@@ -149,37 +149,37 @@ TEST_CASE("a file that says merged and has adapters is refused, however it is lo
     auto const weights = load_adapted_vit(load_checkpoint(data("b16_short/adapted.pth")), chosen);
     save_vit(path, weights, {.metadata = {{metadata_key::merged, "true"}}});
     auto const file = load_checkpoint(path);
-    auto const fault = fault_of([&] { static_cast<void>(load_adapted_vit(file, chosen)); });
+    auto const fault = model_fault_of([&] { static_cast<void>(load_adapted_vit(file, chosen)); });
     REQUIRE(fault);
     CHECK(fault->first == error_code::config_mismatch);
     vit_file const source{file}; // may be looked at
-    CHECK(fault_of([&] { static_cast<void>(load_vit(source, weights.config)); })->first == error_code::config_mismatch);
+    CHECK(model_fault_of([&] { static_cast<void>(load_vit(source, weights.config)); })->first == error_code::config_mismatch);
 }
 
 TEST_CASE("values that are not finite are found in every weight type, and counted") {
     for (auto const type : {dtype::f32, dtype::f16, dtype::bf16}) {
         auto tensor = stored_tensor::zeros(type, {5});
-        CHECK(!fault_of([&] { require_sound_weight("f", "t", tensor, {}); }));
+        CHECK(!model_fault_of([&] { require_sound_weight("f", "t", tensor, {}); }));
         auto const set = [&](std::size_t at, float value) {
             if (type == dtype::f32) tensor.as<float>()[at] = value;
             if (type == dtype::f16) tensor.as<f16>()[at] = f16{value};
             if (type == dtype::bf16) tensor.as<bf16>()[at] = bf16{value};
         };
         set(1, type == dtype::f16 ? 65504.0F : 3e38F); // large is finite
-        CHECK(!fault_of([&] { require_sound_weight("f", "t", tensor, {}); }));
+        CHECK(!model_fault_of([&] { require_sound_weight("f", "t", tensor, {}); }));
         set(2, -std::numeric_limits<float>::infinity());
         set(4, std::numeric_limits<float>::quiet_NaN());
-        auto const fault = fault_of([&] { require_sound_weight("f", "t", tensor, {}); });
+        auto const fault = model_fault_of([&] { require_sound_weight("f", "t", tensor, {}); });
         REQUIRE(fault);
         CHECK(fault->first == error_code::nonfinite_weight);
         CHECK(fault->second.find("2 of 5 values are not finite, the first at index 2") != std::string::npos);
-        CHECK(!fault_of([&] { require_sound_weight("f", "t", tensor, {.allow_nonfinite = true}); }));
+        CHECK(!model_fault_of([&] { require_sound_weight("f", "t", tensor, {.allow_nonfinite = true}); }));
     }
-    CHECK(fault_of([] { require_sound_weight("f", "t", stored_tensor::zeros(dtype::f64, {1}), {.allow_nonfinite = true}); })->first == error_code::unsupported_dtype);
+    CHECK(model_fault_of([] { require_sound_weight("f", "t", stored_tensor::zeros(dtype::f64, {1}), {.allow_nonfinite = true}); })->first == error_code::unsupported_dtype);
 }
 
 TEST_CASE("metadata that is wrong is refused") {
-    auto const code = [](file_metadata const& metadata) { return fault_of([&] { static_cast<void>(read_vit_metadata(metadata, "f")); }); };
+    auto const code = [](file_metadata const& metadata) { return model_fault_of([&] { static_cast<void>(read_vit_metadata(metadata, "f")); }); };
     CHECK(!code({}));
     CHECK(!code({{"format", "pt"}, {metadata_key::merged, "true"}}));
     CHECK(code({{metadata_key::merged, "yes"}})->first == error_code::bad_config);

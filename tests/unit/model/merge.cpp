@@ -78,9 +78,9 @@ TEST_CASE("merge: every layout, proven, and the engine of the merged model agree
         CHECK(proof.probe.largest_logit > 0.001);
         CHECK_FALSE(model.config.adapter_scale().has_value());
         auto const clip = random_clip(adapted.config, 77);
-        auto const before = vit_engine{adapted}(clip);
-        auto const after = vit_engine{model}(clip);
-        CHECK(detail::compare_logits({before.data(), 6}, {after.data(), 6}, 77, dtype::f32).holds());
+        auto const unmerged = vit_engine{adapted}(clip);
+        auto const merged = vit_engine{model}(clip);
+        CHECK(detail::compare_logits({unmerged.data(), 6}, {merged.data(), 6}, 77, dtype::f32).holds());
         CHECK(to_text(proof).find("probe clip") != std::string::npos);
     }
 }
@@ -90,9 +90,9 @@ TEST_CASE("merge: an untrained adapter merges to its base bit for bit") {
     weights.blocks[0].c_fc.weight.as<float>()[7] = -0.0F;
     auto const [model, proof] = merge(weights);
     auto const base = contents(weights);
-    for (auto const& [name, bytes] : contents(model)) {
-        CAPTURE(name);
-        CHECK(base.at(name) == bytes);
+    for (auto const& tensor : contents(model)) {
+        CAPTURE(tensor.first);
+        CHECK(base.at(tensor.first) == tensor.second);
     }
     CHECK(proof.probe.max_abs == 0);
     for (auto const& layer : proof.layers) CHECK(layer.report.with_delta == 0);

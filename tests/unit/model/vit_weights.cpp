@@ -13,7 +13,7 @@ using namespace zeroi2v;
 
 namespace {
 
-vit_config small() {
+vit_config small_config() {
     return {{.image_size = 16, .patch_size = 8, .frames = 4, .width = 48, .layers = 1, .heads = 12, .mlp_width = 192, .classes = 5}, frame_map<>{12}, 0.5};
 }
 
@@ -27,17 +27,17 @@ std::set<std::string> names(Weights const& weights) {
 } // namespace
 
 TEST_CASE("vit_weights: the visitor lists exactly the official tensors") {
-    auto const all = names(adapted_vit{small(), default_adapters(48)});
+    auto const all = names(adapted_vit{small_config(), default_adapters(48)});
     CHECK(all.size() == 38); // tests/data/formats/expected_f32.safetensors
     CHECK(all.contains("backbone.transformer.resblocks.0.T_Adapter_in.D_fc1.weight"));
     CHECK(all.contains("backbone.transformer.resblocks.0.attn.in_proj_weight"));
     CHECK(all.contains("backbone.transformer.resblocks.0.MLP_Adapter_out.D_fc2.bias"));
     CHECK(all.contains("cls_head.fc_cls.bias"));
-    CHECK(names(merged_vit{small(), adapter_layout::none()}).size() == 22);
-    CHECK(names(merged_vit{small(), default_adapters(48)}).size() == 22); // a merged type has no adapters, whatever it is told
+    CHECK(names(merged_vit{small_config(), adapter_layout::none()}).size() == 22);
+    CHECK(names(merged_vit{small_config(), default_adapters(48)}).size() == 22); // a merged type has no adapters, whatever it is told
     adapter_layout separate = default_adapters(48);
     separate.attention_input = adapter_layout::input::separate;
-    CHECK(names(adapted_vit{small(), separate}).size() == 38 + 8);
+    CHECK(names(adapted_vit{small_config(), separate}).size() == 38 + 8);
     CHECK(sizeof(vit_block<no_adapters>) < sizeof(vit_block<with_adapters>));
     CHECK(sizeof(vit_block<no_adapters>) == 6 * sizeof(stored_linear)); // not a byte for adapters
 }
@@ -52,9 +52,9 @@ TEST_CASE("vit_weights: parameter counts of the released sizes") {
 }
 
 TEST_CASE("draw_missing: what is drawn, what is kept, and the same bits every time") {
-    auto zero = random_weights<with_adapters>(small(), default_adapters(48), {.seed = 1});
-    auto const random = random_weights<with_adapters>(small(), default_adapters(48), {.seed = 1, .adapters = adapter_init::random});
-    auto const plain = random_weights<no_adapters>(small(), adapter_layout::none(), {.seed = 1});
+    auto zero = random_weights<with_adapters>(small_config(), default_adapters(48), {.seed = 1});
+    auto const random = random_weights<with_adapters>(small_config(), default_adapters(48), {.seed = 1, .adapters = adapter_init::random});
+    auto const plain = random_weights<no_adapters>(small_config(), adapter_layout::none(), {.seed = 1});
     auto const deviation = [](stored_tensor const& tensor) {
         double sum = 0;
         for (float const v : tensor.as<float>()) sum += static_cast<double>(v) * static_cast<double>(v);
@@ -75,7 +75,7 @@ TEST_CASE("draw_missing: what is drawn, what is kept, and the same bits every ti
     // A tensor's numbers depend on its name and the seed alone.
     CHECK(std::memcmp(zero.conv1.bytes().data(), plain.conv1.bytes().data(), plain.conv1.byte_size()) == 0);
     CHECK(zero.conv1.as<float>()[0] != zero.blocks[0].c_fc.weight.as<float>()[0]);
-    auto const other = random_weights<no_adapters>(small(), adapter_layout::none(), {.seed = 2});
+    auto const other = random_weights<no_adapters>(small_config(), adapter_layout::none(), {.seed = 2});
     CHECK(other.conv1.as<float>()[0] != plain.conv1.as<float>()[0]);
 
     zero.conv1.as<float>()[0] = 7;

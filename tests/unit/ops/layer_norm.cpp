@@ -65,8 +65,9 @@ TEST_CASE("layer_norm of rows without variance, of large equal values with noise
             std::vector<float> const ones(width, 1.0F);
             std::vector<float> const zeros(width, 0.0F);
             auto const noise = normal_floats(width, width);
-            for (auto const& [center, size] : {std::pair{1e6F, 1e-3F}, {1e6F, 1.0F}, {1e4F, 1e-3F}, {0.0F, 1e18F}, {0.0F, 1e17F}, {1e18F, 1e15F},
-                                               {0.0F, 3e22F}, {0.0F, 1e-10F}, {0.0F, 1e-18F}, {0.0F, 1e-20F}, {0.0F, 1e-30F}}) {
+            for (auto const& input : {std::pair{1e6F, 1e-3F}, {1e6F, 1.0F}, {1e4F, 1e-3F}, {0.0F, 1e18F}, {0.0F, 1e17F}, {1e18F, 1e15F},
+                                      {0.0F, 3e22F}, {0.0F, 1e-10F}, {0.0F, 1e-18F}, {0.0F, 1e-20F}, {0.0F, 1e-30F}}) {
+                float const center = input.first, size = input.second;
                 std::vector<float> x(width);
                 for (std::size_t i = 0; i < width; ++i) x[i] = center + size * noise[i];
                 for (float const eps : {1e-5F, 0.0F}) {

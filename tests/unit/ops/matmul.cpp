@@ -98,8 +98,9 @@ TEST_CASE("every dimension from 1 to 65 and one beside a tile, exact on integers
         for (dtype const type : types) {
             problem run{*table, serial};
             for (std::size_t size = 1; size <= 65; ++size)
-                for (auto const [m, n, k] : {std::array{size, std::size_t{7}, std::size_t{9}}, {std::size_t{7}, size, std::size_t{9}},
-                                             {std::size_t{7}, std::size_t{9}, size}, {size, size, size}}) {
+                for (auto const& sizes : {std::array{size, std::size_t{7}, std::size_t{9}}, {std::size_t{7}, size, std::size_t{9}},
+                                          {std::size_t{7}, std::size_t{9}, size}, {size, size, size}}) {
+                    std::size_t const m = sizes[0], n = sizes[1], k = sizes[2];
                     auto const a = type == dtype::i8 ? int8_rows(m, k, size) : integers(m * k, size, 8);
                     auto const w = type == dtype::i8 ? int8_rows(n, k, size + 1) : integers(n * k, size + 1, 8);
                     std::vector<double> want(m * n);

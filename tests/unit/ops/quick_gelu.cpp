@@ -13,7 +13,6 @@ using namespace zeroi2v::test;
 
 namespace {
 
-constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 
 /// Every 4099th float: 1 047 809 of them, all exponents and both signs, NaNs and infinities.

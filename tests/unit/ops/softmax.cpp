@@ -11,8 +11,6 @@ using namespace zeroi2v::test;
 
 namespace {
 
-constexpr float infinity = std::numeric_limits<float>::infinity();
-
 std::vector<float> softmax_of(kernel_table const& table, std::vector<float> const& x, std::size_t width) {
     serial_executor serial;
     std::vector<float> y(x.size());

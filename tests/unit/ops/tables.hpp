@@ -25,6 +25,8 @@
 
 namespace zeroi2v::test {
 
+inline constexpr float infinity = std::numeric_limits<float>::infinity();
+
 /// The kernels of every instruction set that is built and runs here.
 inline std::vector<kernel_table const*> tables() {
     std::vector<kernel_table const*> found;

@@ -112,6 +112,9 @@ void quantize_rows(prepare_rows_args const& args) noexcept {
     using ints = pack<std::int32_t, typename Product::arch>;
     using stored = typename Product::activation;
     constexpr std::int32_t offset = Product::offset_bits == 0 ? 0 : 1 << Product::offset_bits;
+    alignas(64) std::int32_t shifts[floats::size];
+    for (std::int32_t& each : shifts) each = offset;
+    ints const shift = ints::load(shifts);
     std::size_t const padded_k = (args.k + Product::group - 1) / Product::group * Product::group;
     std::size_t const per_line = 64 / sizeof(stored);
     std::size_t const stride = (padded_k + per_line - 1) / per_line * per_line;
@@ -134,14 +137,16 @@ void quantize_rows(prepare_rows_args const& args) noexcept {
         float const top = reduce_max(largest);
         args.row_scales[row] = top / 127.0F + reduce_add(poison);
         floats const per_step = floats::broadcast(top > 0.0F ? 127.0F / top : 0.0F);
-        alignas(64) std::int32_t lane[floats::size];
-        for (k = 0; k < args.k; k += floats::size) {
-            std::size_t const here = args.k - k < floats::size ? args.k - k : floats::size;
-            floats const value = floats::load_partial(x + k, here) * per_step;
-            ints::nearest(min(floats::broadcast(127.0F), max(floats::broadcast(-127.0F), value))).store(lane);
-            for (std::size_t i = 0; i < here; ++i) q[k + i] = static_cast<stored>(lane[i] + offset);
+        auto const steps = [&](floats value) {
+            return ints::nearest(min(floats::broadcast(127.0F), max(floats::broadcast(-127.0F), value * per_step))) + shift;
+        };
+        for (k = 0; k + floats::size <= args.k; k += floats::size) detail::narrow(steps(floats::load(x + k)).value, q + k);
+        if (k < args.k) {
+            alignas(64) std::int32_t lane[floats::size];
+            steps(floats::load_partial(x + k, args.k - k)).store(lane);
+            for (std::size_t i = 0; k < args.k; ++i, ++k) q[k] = static_cast<stored>(lane[i]);
         }
-        for (k = args.k; k < stride; ++k) q[k] = static_cast<stored>(offset);
+        for (; k < stride; ++k) q[k] = static_cast<stored>(offset);
     }
 }
 

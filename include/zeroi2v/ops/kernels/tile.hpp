@@ -15,35 +15,46 @@ struct tile_sums {
     Sum at[Rows][Vectors];
 };
 
+/// Adds the products of one group.
+template <class Product, std::size_t Rows, std::size_t Vectors, std::size_t Steps>
+ZEROI2V_ALWAYS_INLINE void accumulate_group(typename Product::activation const* a, std::size_t lda, typename Product::weight const* panel,
+                                            typename Product::sum (&sums)[Rows][Vectors]) noexcept {
+    constexpr std::size_t vector_elements = Product::sum::size * Product::group;
+    ZEROI2V_UNROLL
+    for (std::size_t step = 0; step < Steps; ++step) {
+        std::remove_const_t<decltype(Product::weights(panel, step))> w[Vectors];
+        ZEROI2V_UNROLL
+        for (std::size_t v = 0; v < Vectors; ++v) w[v] = Product::weights(panel + v * vector_elements, step);
+        ZEROI2V_UNROLL
+        for (std::size_t r = 0; r < Rows; ++r) {
+            auto const x = Product::broadcast(a + r * lda, step);
+            ZEROI2V_UNROLL
+            for (std::size_t v = 0; v < Vectors; ++v) sums[r][v] = Product::multiply_add(w[v], x, sums[r][v]);
+        }
+    }
+}
+
 /// Adds the products of `groups` groups, all their steps or `last_steps` of one group.
 template <class Product, std::size_t Rows, std::size_t Vectors, std::size_t Steps>
 ZEROI2V_ALWAYS_INLINE void accumulate(typename Product::activation const* a, std::size_t lda,
                                       typename Product::weight const* panel, std::size_t panel_stride, std::size_t groups,
                                       tile_sums<typename Product::sum, Rows, Vectors>& sums) noexcept {
     using sum = typename Product::sum;
-    constexpr std::size_t vector_elements = sum::size * Product::group;
     sum local[Rows][Vectors];
     ZEROI2V_UNROLL
     for (std::size_t r = 0; r < Rows; ++r)
         ZEROI2V_UNROLL
         for (std::size_t v = 0; v < Vectors; ++v) local[r][v] = sums.at[r][v];
-    // The loop's own instructions weigh less beside four times the products: 4 to 10 % on Zen 3.
-    ZEROI2V_FOUR_TURNS
-    for (; groups > 0; --groups) {
-        ZEROI2V_UNROLL
-        for (std::size_t step = 0; step < Steps; ++step) {
-            std::remove_const_t<decltype(Product::weights(panel, step))> w[Vectors];
-            ZEROI2V_UNROLL
-            for (std::size_t v = 0; v < Vectors; ++v) w[v] = Product::weights(panel + v * vector_elements, step);
-            ZEROI2V_UNROLL
-            for (std::size_t r = 0; r < Rows; ++r) {
-                auto const x = Product::broadcast(a + r * lda, step);
-                ZEROI2V_UNROLL
-                for (std::size_t v = 0; v < Vectors; ++v) local[r][v] = Product::multiply_add(w[v], x, local[r][v]);
-            }
-        }
-        a += Product::group;
-        panel += panel_stride;
+    // The loop's own instructions weigh less beside four times the products: 4 to 10 % on Zen 3. With integer sums, and with SSE2,
+    // g++ 12 would spill (tests/loops/check.sh).
+    constexpr bool four_turns = std::is_same_v<sum, pack<float, typename Product::arch>> && sum::size > 4;
+    if constexpr (four_turns) {
+        ZEROI2V_FOUR_TURNS
+        for (; groups > 0; --groups, a += Product::group, panel += panel_stride)
+            accumulate_group<Product, Rows, Vectors, Steps>(a, lda, panel, local);
+    } else {
+        for (; groups > 0; --groups, a += Product::group, panel += panel_stride)
+            accumulate_group<Product, Rows, Vectors, Steps>(a, lda, panel, local);
     }
     ZEROI2V_UNROLL
     for (std::size_t r = 0; r < Rows; ++r)
