@@ -82,7 +82,7 @@ std::string few_shot_table(std::span<fs::path const> folders) {
 
 // ---- the chart: units are pixels ------------------------------------------------------------------------------------------
 
-constexpr double left = 230, width = 360, bar = 18, pitch = 28, top = 34;
+constexpr double left = 230, width = 360, thickness = 18, pitch = 28, top = 34;
 
 std::string text_at(double x, double y, char const* anchor, std::string const& text) {
     return "<text x=\"" + number("%.1f", x) + "\" y=\"" + number("%.1f", y) + "\" text-anchor=\"" + anchor + "\">" + text + "</text>\n";
@@ -94,9 +94,9 @@ std::string line(double x1, double y1, double x2, double y2, char const* style) 
 
 std::string bar_of(scored const& row, double y) {
     auto const right = spread_of(row.seeds, &score::right);
-    double const middle = y + bar / 2;
+    double const middle = y + thickness / 2;
     std::string svg = text_at(left - 8, middle + 4, "end", row.what.title);
-    svg += "<rect x=\"" + number("%.1f", left) + "\" y=\"" + number("%.1f", y) + "\" width=\"" + number("%.1f", width * right.mean) + "\" height=\"" + number("%.1f", bar) + "\" fill=\""
+    svg += "<rect x=\"" + number("%.1f", left) + "\" y=\"" + number("%.1f", y) + "\" width=\"" + number("%.1f", width * right.mean) + "\" height=\"" + number("%.1f", thickness) + "\" fill=\""
            + (row.what.has_map() ? "#0072b2" : "#999999") + "\"/>\n";
     if (row.seeds.size() > 1) svg += line(left + width * right.least, middle, left + width * right.most, middle, "stroke=\"#000000\" stroke-width=\"2\"");
     return svg + text_at(left + width * right.most + 6, middle + 4, "start", number("%.1f", 100 * right.mean));

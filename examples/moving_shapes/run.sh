@@ -86,7 +86,7 @@ judge() { # judge NAME: by the files, and the same as clips, whose logits are ke
 variant() { # variant NAME OFFSETS ADAPTERS TRAINABLE FREEZE
     local name=$1 rate=8e-3
     [ ! -e "$here/$name.json" ] || return 0
-    [ "$4" = all ] && rate=2e-3
+    [ "$4" != all ] || rate=1e-3
     start_of "$name" "$2" "$3"
     "$program" train "$here/$name.start.safetensors" "$here/clips.safetensors" -o "$here/$name.safetensors" --resume --trainable "$4" ${5:+--freeze "$5"} \
         --steps $steps --batch $batch --lr $rate "${recipe[@]}" "${input[@]}" --log "$here/$name.jsonl" > "$here/$name.log"
