@@ -84,12 +84,12 @@ judge() { # judge NAME: by the files, and the same as clips, whose logits are ke
     mv "$here/$1.json.part" "$here/$1.json"
 }
 variant() { # variant NAME OFFSETS ADAPTERS TRAINABLE FREEZE
-    local name=$1 rate=8e-3
+    local name=$1 rate=8e-3 longer=1
     [ ! -e "$here/$name.json" ] || return 0
-    [ "$4" != all ] || rate=1e-3
+    [ "$4" != all ] || rate=2e-3 longer=2 # more is to be learnt, and at a higher rate less is
     start_of "$name" "$2" "$3"
     "$program" train "$here/$name.start.safetensors" "$here/clips.safetensors" -o "$here/$name.safetensors" --resume --trainable "$4" ${5:+--freeze "$5"} \
-        --steps $steps --batch $batch --lr $rate "${recipe[@]}" "${input[@]}" --log "$here/$name.jsonl" > "$here/$name.log"
+        --steps $((longer * steps)) --batch $batch --lr $rate "${recipe[@]}" "${input[@]}" --log "$here/$name.jsonl" > "$here/$name.log"
     if [ "$3" != none ]; then
         "$program" merge "$here/$name.safetensors" -o "$here/$name.merged.safetensors" --quiet
         judge "$name.merged"
