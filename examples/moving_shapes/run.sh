@@ -46,7 +46,7 @@ if [ -z "${BIN:-}" ]; then
         libcli11-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
     [ -f build/release/CMakeCache.txt ] || export CMAKE_GENERATOR=Ninja
     echo "Building the programs ..."
-    { cmake --preset release && cmake --build --preset release --parallel "$(nproc)" --target zeroi2v_program moving_shapes; } > "$out/build.log" 2>&1 ||
+    { cmake --preset release -DZEROI2V_UNITY_BUILD=ON && cmake --build --preset release --parallel "$(nproc)" --target zeroi2v_program moving_shapes; } > "$out/build.log" 2>&1 ||
         fail "the build failed: $out/build.log"
     BIN=build/release/bin
 fi
