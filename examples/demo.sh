@@ -1,7 +1,7 @@
 #!/bin/bash
 # The main job on data in the repository: read a checkpoint, merge the adapters into the model, classify videos before and
-# after. Installs what is missing (Debian packages only) and builds Release first; stops at the first
-# failure with its reason, and can be run again.
+# after. Installs what is missing (Debian packages only) and builds Release first; stops at the first failure with its
+# reason, and can be run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . cmake/need_packages.sh
@@ -60,7 +60,7 @@ echo "5. After merging: the videos classified by the merged model, which has no 
 seconds "$program" classify "$out/merged.safetensors" "${videos[@]}" --labels "$data/labels.txt" --top 2
 
 echo "6. Right answers, before and after (the truth is in $data/list.txt)"
-for model in "$checkpoint" "$out/merged.safetensors"; do "$program" eval "$model" "$data/list.txt" --quiet | head -n 2; done
+for model in "$checkpoint" "$out/merged.safetensors"; do "$program" eval "$model" "$data/list.txt" --quiet | sed -n 1,2p; done
 
 echo "7. The largest difference of the two models' logits over the same clip"
 "$program" preprocess "${videos[0]}" -o "$out/clips.safetensors" --config "$data/config.json" --quiet \

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <numbers>
 #include <span>
 #include <utility>
 
@@ -13,7 +12,6 @@ namespace {
 
 using colour = std::array<double, 3>; // red, green, blue in [0,1]
 
-constexpr double turn = 2 * std::numbers::pi;
 constexpr double side = static_cast<double>(picture_side);
 
 /// A fully saturated hue, then mixed with a fifth of white.

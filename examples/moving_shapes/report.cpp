@@ -82,7 +82,7 @@ std::string few_shot_table(std::span<fs::path const> folders) {
 
 // ---- the chart: units are pixels ------------------------------------------------------------------------------------------
 
-constexpr double left = 200, width = 360, bar = 18, pitch = 28, top = 30;
+constexpr double left = 230, width = 360, thickness = 18, pitch = 28, top = 34;
 
 std::string text_at(double x, double y, char const* anchor, std::string const& text) {
     return "<text x=\"" + number("%.1f", x) + "\" y=\"" + number("%.1f", y) + "\" text-anchor=\"" + anchor + "\">" + text + "</text>\n";
@@ -94,9 +94,9 @@ std::string line(double x1, double y1, double x2, double y2, char const* style) 
 
 std::string bar_of(scored const& row, double y) {
     auto const right = spread_of(row.seeds, &score::right);
-    double const middle = y + bar / 2;
+    double const middle = y + thickness / 2;
     std::string svg = text_at(left - 8, middle + 4, "end", row.what.title);
-    svg += "<rect x=\"" + number("%.1f", left) + "\" y=\"" + number("%.1f", y) + "\" width=\"" + number("%.1f", width * right.mean) + "\" height=\"" + number("%.1f", bar) + "\" fill=\""
+    svg += "<rect x=\"" + number("%.1f", left) + "\" y=\"" + number("%.1f", y) + "\" width=\"" + number("%.1f", width * right.mean) + "\" height=\"" + number("%.1f", thickness) + "\" fill=\""
            + (row.what.has_map() ? "#0072b2" : "#999999") + "\"/>\n";
     if (row.seeds.size() > 1) svg += line(left + width * right.least, middle, left + width * right.most, middle, "stroke=\"#000000\" stroke-width=\"2\"");
     return svg + text_at(left + width * right.most + 6, middle + 4, "start", number("%.1f", 100 * right.mean));
@@ -140,8 +140,8 @@ std::string chart_of(std::span<scored const> results) {
             bars += bar_of(each, y);
             y += pitch;
         }
-    std::string svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 620 " + number("%.0f", y + 34) + "\" font-family=\"sans-serif\" font-size=\"13\">\n";
-    svg += "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n" + text_at(left, 18, "start", "unseen videos answered right, %; blue: heads read other frames") + bars;
+    std::string svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 660 " + number("%.0f", y + 34) + "\" font-family=\"sans-serif\" font-size=\"13\">\n";
+    svg += "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n" + text_at(left, 18, "start", "unseen videos answered right, % (blue: heads read other frames)") + bars;
     svg += line(left + width / 2, top - 4, left + width / 2, y, "stroke=\"#d55e00\" stroke-width=\"1.5\" stroke-dasharray=\"5 3\"");
     svg += line(left, top - 4, left, y, "stroke=\"#000000\"");
     return svg + text_at(left + width / 2, y + 18, "middle", "50: the most that frames without order allow") + "</svg>\n";

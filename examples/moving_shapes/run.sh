@@ -32,9 +32,9 @@ done
 
 # Steps take `batch` clips; a still is a clip of one frame.
 case $size in
-full) stills=30000 still_steps=900 still_batch=256 clips=9600 steps=1000 batch=32 videos=480 shots=1,2,4,8,16 draws=3 epochs=40 ;;
-quick) stills=4000 still_steps=120 still_batch=256 clips=1200 steps=100 batch=32 videos=96 shots=1,2 draws=2 epochs=5 ;;
-smoke) stills=64 still_steps=2 still_batch=16 clips=48 steps=2 batch=8 videos=48 shots=1 draws=2 epochs=1 ;;
+full) stills=30000 still_steps=900 still_batch=256 clips=9600 steps=1000 batch=32 videos=480 shots=1,2,4,8,16 draws=3 few_steps=250 ;;
+quick) stills=4000 still_steps=120 still_batch=256 clips=1200 steps=100 batch=32 videos=96 shots=1,2 draws=2 few_steps=10 ;;
+smoke) stills=64 still_steps=2 still_batch=16 clips=48 steps=2 batch=8 videos=48 shots=1 draws=2 few_steps=1 ;;
 esac
 [ -n "$out" ] || out=build/moving_shapes$([ $size = full ] || echo _$size)
 here=$out/seed-$seed
@@ -46,7 +46,7 @@ if [ -z "${BIN:-}" ]; then
         libcli11-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
     [ -f build/release/CMakeCache.txt ] || export CMAKE_GENERATOR=Ninja
     echo "Building the programs ..."
-    { cmake --preset release && cmake --build --preset release --parallel "$(nproc)" --target zeroi2v_program moving_shapes; } > "$out/build.log" 2>&1 ||
+    { cmake --preset release -DZEROI2V_UNITY_BUILD=ON && cmake --build --preset release --parallel "$(nproc)" --target zeroi2v_program moving_shapes; } > "$out/build.log" 2>&1 ||
         fail "the build failed: $out/build.log"
     BIN=build/release/bin
 fi
@@ -84,12 +84,12 @@ judge() { # judge NAME: by the files, and the same as clips, whose logits are ke
     mv "$here/$1.json.part" "$here/$1.json"
 }
 variant() { # variant NAME OFFSETS ADAPTERS TRAINABLE FREEZE
-    local name=$1 rate=8e-3
+    local name=$1 rate=8e-3 longer=1
     [ ! -e "$here/$name.json" ] || return 0
-    [ "$4" = all ] && rate=2e-3
+    [ "$4" != all ] || rate=2e-3 longer=2 # more is to be learnt, and at a higher rate less is
     start_of "$name" "$2" "$3"
     "$program" train "$here/$name.start.safetensors" "$here/clips.safetensors" -o "$here/$name.safetensors" --resume --trainable "$4" ${5:+--freeze "$5"} \
-        --steps $steps --batch $batch --lr $rate "${recipe[@]}" "${input[@]}" --log "$here/$name.jsonl" > "$here/$name.log"
+        --steps $((longer * steps)) --batch $batch --lr $rate "${recipe[@]}" "${input[@]}" --log "$here/$name.jsonl" > "$here/$name.log"
     if [ "$3" != none ]; then
         "$program" merge "$here/$name.safetensors" -o "$here/$name.merged.safetensors" --quiet
         judge "$name.merged"
@@ -100,7 +100,7 @@ variant() { # variant NAME OFFSETS ADAPTERS TRAINABLE FREEZE
 few_shot() {
     [ ! -e "$here/few_shot.json" ] || return 0
     start_of few_shot -1,-1,1,1,0,0,0,0 zero
-    "$program" few-shot "$here/few_shot.start.safetensors" "$here/clips.safetensors" --val "$here/videos/list.txt" --shots $shots --draws $draws --epochs $epochs \
+    "$program" few-shot "$here/few_shot.start.safetensors" "$here/clips.safetensors" --val "$here/videos/list.txt" --shots $shots --draws $draws --steps $few_steps \
         --batch $batch --lr 5e-3 --freeze temporal_embedding "${recipe[@]}" "${input[@]}" --json --quiet > "$here/few_shot.json.part"
     mv "$here/few_shot.json.part" "$here/few_shot.json"
     say few_shot

@@ -4,14 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <string_view>
 #include <utility>
 
 namespace moving_shapes {
 namespace {
 
-constexpr double turn = 2 * std::numbers::pi;
 constexpr double pause_probability = 0.15;
 constexpr double least_speed = 0.10, most_speed = 0.18; // cycles per frame: direction is clear from two neighbours
 constexpr double path_place = 0.05;                     // how far the middle of a path may be from the frame's

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <numbers>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,9 @@ namespace moving_shapes {
 
 enum class outline { disc, bar, post }; ///< round, wide, tall
 inline constexpr std::size_t outlines = 3;
+
+/// Radians of one turn.
+inline constexpr double turn = 2 * std::numbers::pi;
 
 /// Each even motion and the next one show the same frames in opposite order.
 enum class motion { clockwise, counter_clockwise, path_forward, path_backward, growing, shrinking, hue_up, hue_down };
