@@ -31,9 +31,13 @@ endfunction()
 
 option(ZEROI2V_UNITY_BUILD "Compile the program, its tests and the snippets in few large units: a third of the time for all, more for one change" OFF)
 
-# zeroi2v_in_few_units(<target>): a target of many small files that all use the same large headers.
+# zeroi2v_in_few_units(<target> [<files in a unit>]): a target of many small files that all use the same large headers.
 function(zeroi2v_in_few_units target)
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ${ZEROI2V_UNITY_BUILD} UNITY_BUILD_BATCH_SIZE 16)
+    set(files 16)
+    if(ARGC GREATER 1)
+        set(files ${ARGV1})
+    endif()
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ${ZEROI2V_UNITY_BUILD} UNITY_BUILD_BATCH_SIZE ${files})
 endfunction()
 
 # zeroi2v_left_out(<what> <reason> <apt package>...): says what this build does without, and how to get it.
