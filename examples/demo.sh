@@ -68,3 +68,24 @@ echo "7. The largest difference of the two models' logits over the same clip"
 "$program" logits "$checkpoint" "$out/clips.safetensors" -o "$out/before.safetensors" --quiet
 "$program" logits "$out/merged.safetensors" "$out/clips.safetensors" -o "$out/after.safetensors" --quiet
 "$program" compare "$out/before.safetensors" "$out/after.safetensors"
+
+pth=tests/data/b16_short/adapted.pth
+config="--config tests/data/b16_short/config.json"
+dense="--sampling dense --interval 16 --clips 3 --crops 1 --resize 32 --normalize zeroi2v --average prob"
+cat <<TEXT
+8. The same with a checkpoint in the layout of the official code, $pth, and a filmed video
+   Its weights are RANDOM: a small untrained model made for tests. These answers show that the machinery works, not
+   what is in the video. A .pth says neither the heads' map nor the adapters' scale, so a configuration does.
+TEXT
+# shellcheck disable=SC2086
+seconds "$program" merge "$pth" -o "$out/pth_merged.safetensors" $config
+# shellcheck disable=SC2086
+seconds "$program" classify "$pth" examples/data/demo.mp4 $config $dense --top 2
+# shellcheck disable=SC2086
+seconds "$program" classify "$out/pth_merged.safetensors" examples/data/demo.mp4 $dense --top 2
+# shellcheck disable=SC2086
+"$program" preprocess examples/data/demo.mp4 -o "$out/clips.safetensors" $config $dense --quiet
+# shellcheck disable=SC2086
+"$program" logits "$pth" "$out/clips.safetensors" -o "$out/before.safetensors" $config --quiet
+"$program" logits "$out/pth_merged.safetensors" "$out/clips.safetensors" -o "$out/after.safetensors" --quiet
+"$program" compare "$out/before.safetensors" "$out/after.safetensors"
