@@ -20,7 +20,8 @@ void bad_videos::add(std::size_t sample, std::exception const& fault) {
 
 void bad_videos::add_known(std::size_t sample) {
     std::lock_guard const lock{guard_};
-    if (samples_.insert(sample).second) require_few();
+    samples_.insert(sample);
+    require_few(); // also where this process has read it ahead, and threw where nobody has looked yet
 }
 
 std::vector<std::size_t> bad_videos::news() {

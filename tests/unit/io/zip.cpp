@@ -23,7 +23,7 @@ namespace {
 
 std::vector<zip_part> const two_parts{{"a", "alpha"}, {"folder/b", "beta and more"}};
 
-zip_archive open_bytes(std::string_view bytes) { return zip_archive{file{test::memory_file{bytes}.path()}}; }
+zip_archive open_archive(std::string_view bytes) { return zip_archive{file{test::memory_file{bytes}.path()}}; }
 
 std::string content(zip_archive const& archive, std::string_view name) {
     auto const* const entry = archive.find(name);
@@ -34,7 +34,7 @@ std::string content(zip_archive const& archive, std::string_view name) {
 }
 
 test::fault fault_of_bytes(std::string_view bytes) {
-    return test::fault_of([&] { static_cast<void>(open_bytes(bytes)); });
+    return test::fault_of([&] { static_cast<void>(open_archive(bytes)); });
 }
 
 /// A sound archive, changed at one place, is refused with a message that has these words.
@@ -56,7 +56,7 @@ TEST_CASE("zip_archive reads stored entries, plain, ZIP64, padded and with defer
                                                 {"top/a", "first", 0, flags, zip64, {}, padding},
                                                 {"top/nothing", "", 0, flags, zip64, {}, padding}},
                                                zip64_end);
-                    auto const archive = open_bytes(zip.bytes);
+                    auto const archive = open_archive(zip.bytes);
                     REQUIRE(archive.entries().size() == 3);
                     CHECK(archive.entries()[0].name == "top/a");
                     CHECK(content(archive, "top/z") == "last");
@@ -78,17 +78,17 @@ TEST_CASE("zip_archive reads stored entries, plain, ZIP64, padded and with defer
 }
 
 TEST_CASE("zip_archive reads an archive without entries, and one that moved") {
-    CHECK(open_bytes(build_zip({}).bytes).entries().empty());
-    auto first = open_bytes(build_zip(two_parts).bytes);
+    CHECK(open_archive(build_zip({}).bytes).entries().empty());
+    auto first = open_archive(build_zip(two_parts).bytes);
     auto const second = std::move(first);
     CHECK(content(second, "folder/b") == "beta and more");
 }
 
 TEST_CASE("zip_archive passes over a comment at the end, even one that looks like an end record") {
-    CHECK(content(open_bytes(build_zip(two_parts, false, "a comment").bytes), "a") == "alpha");
-    CHECK(content(open_bytes(build_zip(two_parts, true, std::string(65'535, 'c')).bytes), "a") == "alpha");
+    CHECK(content(open_archive(build_zip(two_parts, false, "a comment").bytes), "a") == "alpha");
+    CHECK(content(open_archive(build_zip(two_parts, true, std::string(65'535, 'c')).bytes), "a") == "alpha");
     std::string const imitation = "PK\x05\x06" + std::string(18, '\0') + "x"; // its comment would be one byte longer
-    CHECK(content(open_bytes(build_zip(two_parts, false, imitation).bytes), "a") == "alpha");
+    CHECK(content(open_archive(build_zip(two_parts, false, imitation).bytes), "a") == "alpha");
     auto const f = fault_of_bytes(build_zip(two_parts, false, "c").bytes + "d");
     CHECK_FAULT(f, error_code::bad_zip, 3); // a byte behind the comment
 }
@@ -103,7 +103,7 @@ TEST_CASE("zip_archive reads what PyTorch wrote") {
 }
 
 TEST_CASE("A17 a deflated entry is listed and refused by name when it is needed") {
-    auto const archive = open_bytes(build_zip({{"good", "good"}, {"squeezed", "????", 8}}).bytes);
+    auto const archive = open_archive(build_zip({{"good", "good"}, {"squeezed", "????", 8}}).bytes);
     CHECK(content(archive, "good") == "good");
     for (int way = 0; way < 3; ++way) {
         auto const f = test::fault_of([&] {
@@ -157,7 +157,7 @@ TEST_CASE("A17 an entry that reaches into the directory") {
 }
 
 TEST_CASE("A17 a CRC-32 mismatch, when the content is read") {
-    auto const archive = open_bytes(build_zip({{"a", "alpha"}, {"damaged", "beta", 0, 0, false, 0xDEADBEEF}}).bytes);
+    auto const archive = open_archive(build_zip({{"a", "alpha"}, {"damaged", "beta", 0, 0, false, 0xDEADBEEF}}).bytes);
     CHECK(content(archive, "a") == "alpha");
     for (bool const whole : {true, false}) {
         auto const f = test::fault_of([&] {
@@ -237,7 +237,7 @@ TEST_CASE("A17 ZIP64 numbers that lie") {
     // With the narrow fields saying "see ZIP64", the wide ones alone decide.
     auto wide = zip;
     patch(wide.bytes, wide.end + 8, std::string(12, '\xFF'));
-    CHECK(open_bytes(wide.bytes).entries().size() == 2);
+    CHECK(open_archive(wide.bytes).entries().size() == 2);
     check_patched(wide, wide.end64 + 40, u64(most), "does not end at byte");
     check_patched(wide, wide.end64 + 48, u64(most), "does not end at byte");
     auto many = wide;
@@ -321,7 +321,7 @@ TEST_CASE("every single-byte change and 2000 random damages of an archive: read 
     std::size_t read = 0, refused = 0;
     auto const probe = [&](std::string_view bytes) {
         try {
-            auto const archive = open_bytes(bytes);
+            auto const archive = open_archive(bytes);
             for (auto const& entry : archive.entries()) static_cast<void>(archive.read(entry));
             ++read;
         } catch (checkpoint_error const& e) {
