@@ -7,6 +7,7 @@
 #include <zeroi2v/model/vit_config.hpp>
 #include <zeroi2v/model/vit_weights.hpp>
 #include <zeroi2v/model/vit_workspace.hpp>
+#include <zeroi2v/nn/op_times.hpp>
 #include <zeroi2v/nn/packed_vit_block.hpp>
 #include <zeroi2v/ops/attention.hpp>
 #include <zeroi2v/ops/default_kernels.hpp>
@@ -237,7 +238,7 @@ private:
     /// workspace.features() = ln_post of the class tokens, (V*T,C).
     void class_features(view<float const, 5> clips, vit_workspace& workspace) const {
         run(clips, workspace, blocks_.size(), false);
-        team_timer const timer{workspace, op_group::head};
+        op_timer const timer{workspace.thread_times(), op_group::head};
         std::size_t const frame_stride = config_.tokens() * config_.width();
         ln_post_(*kernels_, workspace.tokens(), frame_stride, workspace.features(), config_.width(), clips.extent(0) * config_.frames());
     }
@@ -267,7 +268,7 @@ private:
     void embed(view<float const, 5> clips, vit_workspace& workspace) const {
         std::size_t const frames = clips.extent(0) * config_.frames();
         std::size_t const patches = config_.patches(), width = config_.width(), values = config_.patch_values();
-        team_timer const timer{workspace, op_group::patches};
+        op_timer const timer{workspace.thread_times(), op_group::patches};
         gather_patches(workspace.workers(), view<float const, 4>{clips.data(), frames, 3, config_.image_size(), config_.image_size()},
                        config_.patch_size(), {workspace.wide(), frames * patches, values});
         in_parts(workspace, frames * patches, [&](index_range rows, block_scratch const&) {
@@ -310,7 +311,7 @@ private:
     }
 
     void attend(vit_workspace& workspace, std::size_t frames, std::size_t queries) const {
-        team_timer const timer{workspace, op_group::attention};
+        op_timer const timer{workspace.thread_times(), op_group::attention};
         std::size_t const width = config_.width(), tokens = config_.tokens(), heads = config_.heads(), clip = config_.frames();
         float* const qkv = workspace.wide();
         auto const rows = [&]<class T>(T* first) { return token_rows<T>{first, tokens * 3 * width, 3 * width, config_.head_dim()}; };
@@ -357,7 +358,7 @@ private:
 
     /// logits = fc_cls(mean over T of the features).
     void head(vit_workspace& workspace, std::size_t batch, float* logits) const {
-        team_timer const timer{workspace, op_group::head};
+        op_timer const timer{workspace.thread_times(), op_group::head};
         std::size_t const frames = config_.frames(), width = config_.width();
         float* const mean = workspace.wide(); // free by now
         for (std::size_t clip = 0; clip < batch; ++clip)

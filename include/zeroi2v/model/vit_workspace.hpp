@@ -9,7 +9,6 @@
 #include <zeroi2v/parallel/thread_team.hpp>
 #include <zeroi2v/tensor/aligned_buffer.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -64,7 +63,7 @@ public:
     /// From now on forwards add up their seconds, from zero; the cost is some readings of the clock.
     void measure() {
         times_.assign(threads(), op_times{});
-        for (std::size_t part = 0; part < threads(); ++part) scratch_[part].times = &times_[part];
+        for (std::size_t part = 0; part < threads(); ++part) scratch_[part].times = std::span{times_}.subspan(part, 1);
     }
     /// Where the seconds of each thread are added up; empty until `measure`.
     [[nodiscard]] std::span<op_times> thread_times() noexcept { return times_; }
@@ -128,27 +127,6 @@ private:
     float *tokens_{}, *wide_{}, *features_{}, *attention_{};
     std::vector<block_scratch> scratch_;
     std::vector<op_times> times_;
-};
-
-/// Adds the time from its construction to its end to one group for every thread of the workspace: what the team does together.
-class team_timer {
-public:
-    team_timer(vit_workspace& workspace, op_group group) noexcept : times_{workspace.thread_times()}, group_{group} {
-        if (!times_.empty()) start_ = clock::now();
-    }
-    team_timer(team_timer const&) = delete;
-    team_timer& operator=(team_timer const&) = delete;
-    ~team_timer() {
-        if (times_.empty()) return;
-        double const seconds = std::chrono::duration<double>(clock::now() - start_).count();
-        for (op_times& each : times_) each[group_] += seconds;
-    }
-
-private:
-    using clock = std::chrono::steady_clock;
-    std::span<op_times> times_;
-    op_group group_;
-    clock::time_point start_{};
 };
 
 } // namespace zeroi2v

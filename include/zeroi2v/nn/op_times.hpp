@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <span>
 #include <string_view>
 
 namespace zeroi2v {
@@ -40,23 +41,26 @@ private:
 /// Seconds that one thread spent; a cache line of its own.
 struct alignas(64) op_times : per_op_group {};
 
-/// Adds the time from its construction to its end to one group; does nothing where `times` is null.
+/// Adds the time from its construction to its end to one group of each of `times`: of one thread, or of all that do it together.
+/// Does nothing where there are none.
 ///
 /// Cost  two readings of the clock, tens of nanoseconds each.
 class op_timer {
 public:
-    op_timer(op_times* times, op_group group) noexcept : times_{times}, group_{group} {
-        if (times_ != nullptr) start_ = clock::now();
+    op_timer(std::span<op_times> times, op_group group) noexcept : times_{times}, group_{group} {
+        if (!times_.empty()) start_ = clock::now();
     }
     op_timer(op_timer const&) = delete;
     op_timer& operator=(op_timer const&) = delete;
     ~op_timer() {
-        if (times_ != nullptr) (*times_)[group_] += std::chrono::duration<double>(clock::now() - start_).count();
+        if (times_.empty()) return;
+        double const seconds = std::chrono::duration<double>(clock::now() - start_).count();
+        for (op_times& each : times_) each[group_] += seconds;
     }
 
 private:
     using clock = std::chrono::steady_clock;
-    op_times* times_;
+    std::span<op_times> times_;
     op_group group_;
     clock::time_point start_{};
 };

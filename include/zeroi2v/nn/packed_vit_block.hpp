@@ -81,7 +81,7 @@ struct block_scratch {
     float* hidden{};                   // (rows,F) or wider
     float* rank{};                     // (rows,R), with adapters only
     std::span<std::byte> matmul;       // largest matmul_scratch_bytes of the block's matrices for `rows` rows
-    op_times* times{};                 // where this thread's seconds are added up, or null
+    std::span<op_times> times;         // where this thread's seconds are added up, or nothing
 };
 
 /// A block in the form in which it computes; Adapters as in vit_block.
