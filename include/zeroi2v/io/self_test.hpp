@@ -6,16 +6,15 @@
 #include <zeroi2v/io/vit_io.hpp>
 #include <zeroi2v/io/vit_metadata.hpp>
 #include <zeroi2v/model/init.hpp>
+#include <zeroi2v/model/merge_proof.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <variant>
 #include <vector>
@@ -40,11 +39,6 @@ struct self_test_result {
     auto const fail = [&](std::string const& sentence) { return checkpoint_error{error_code::self_test_failed, file.name() + ": self-test: " + sentence}; };
     if (text == metadata.end()) throw fail("the file has none, metadata zeroi2v.self_test expected");
     auto const config = file.config(std::nullopt, loading);
-    auto const number_text = [](double value) {
-        std::array<char, 32> digits{};
-        std::snprintf(digits.data(), digits.size(), "%.9g", value);
-        return std::string{digits.data()};
-    };
     auto const stored = detail::parse_config_object(text->second, file.name() + " (" + metadata_key::self_test + ")");
     bool const complete = stored.contains("seed") && stored["seed"].is_number_unsigned() && stored.contains("logits") && stored["logits"].is_array()
                           && std::all_of(stored["logits"].begin(), stored["logits"].end(), [](auto const& value) { return value.is_number(); });
@@ -60,7 +54,7 @@ struct self_test_result {
     for (std::size_t k = 0; k < expected.size(); ++k) {
         double const difference = std::abs(static_cast<double>(logits(k)) - expected[k]);
         if (!(difference <= result.tolerance))
-            throw fail("logit " + std::to_string(k) + " is " + number_text(static_cast<double>(logits(k))) + ", " + number_text(expected[k]) + " expected");
+            throw fail(detail::formatted("logit %zu is %.9g, %.9g expected", k, static_cast<double>(logits(k)), expected[k]));
         result.max_abs = std::max(result.max_abs, difference);
     }
     return result;
