@@ -9,7 +9,6 @@
 #include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/crc32.hpp>
 #include <zeroi2v/io/printable.hpp>
-#include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/train/loss.hpp>
 #include <zeroi2v/train/sample_order.hpp>
 #include <zeroi2v/train/schedule.hpp>
@@ -194,7 +193,7 @@ val_result evaluate(trainer& training, train_source const& data, view_average av
         result.samples += 1;
     };
     auto* const ranks = training.options().exchange;
-    auto const [begin, end] = ranks == nullptr ? index_range{0, data.size()} : partition(data.size(), ranks->ranks(), ranks->rank());
+    auto const [begin, end] = training.share(data.size());
     progress shown{out, "evaluating", end - begin};
     for (std::size_t i = begin; i < end && signal_watch::seen() == 0;) {
         if (at_once > 1) {
