@@ -98,14 +98,19 @@ TEST_CASE("before work: targets that cannot be written") {
     test::write_file(folder / "plain", "x");
     REQUIRE(::mkfifo((folder / "fifo").c_str(), 0600) == 0);
     std::filesystem::create_symlink("loop", folder / "loop");
+    int ends[2]{};
+    REQUIRE(::pipe(ends) == 0);
+    auto const pipe = std::filesystem::path{"/proc/self/fd"} / std::to_string(ends[1]); // what /dev/stdout is before `| cat`
     for (auto const& target : std::vector<std::filesystem::path>{
              "", folder.path(), folder / "sub", folder / "sub/", folder / "missing" / "f", folder / "plain" / "f",
-             folder / "fifo", folder / "loop", "/dev/full", "/dev/null", "/dev/stdout", folder / std::string(300, 'n'),
+             folder / "fifo", folder / "loop", "/dev/full", "/dev/null", pipe, folder / std::string(300, 'n'),
              folder / std::string(5000, 'n')}) {
         CAPTURE(target);
         CHECK_FAULT(fault_of([&] { zeroi2v::check_output(target); }), error_code::unwritable_output, 2);
         CHECK_FAULT(fault_of([&] { atomic_file const out{target}; }), error_code::unwritable_output, 2);
     }
+    ::close(ends[0]);
+    ::close(ends[1]);
     CHECK(folder.entries() == 4);
     // A user without rights; the superuser may write everywhere.
     ::chmod((folder / "sub").c_str(), 0555);
