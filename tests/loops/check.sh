@@ -1,7 +1,7 @@
 #!/bin/bash
 # check.sh OBJECT...: what the compiler made of the products' inner loops, per object of the per-ISA sources
-# (kernels_<isa>.cpp, compiled with optimisation). For each register tile (f32, and int8 where it has its own) it finds the loop
-# densest in multiply-adds and prints
+# (kernels_<isa>.cpp, compiled with optimisation). For each register tile (f32, and int8 where it has its own) it finds the innermost loop
+# of the most whole tiles, the densest of them, and prints
 #     object  product  rows x vectors  turns  multiply-adds  instructions per turn and  vector accesses to the stack
 # Exits 1 where a whole tile's loop is missing, spills (any vector register to or from the stack), or has not exactly one
 # multiply-add per row and vector. Works for g++ and clang++; needs objdump (binutils).
@@ -11,18 +11,22 @@ set -u
 judge() { # judge OBJECT ISA PRODUCT ROWS VECTORS OPERATION [OPERATIONS PER MULTIPLY-ADD]
     objdump -d --no-show-raw-insn -C "$1" | awk -v isa="$2" -v product="$3" -v rows="$4" -v vectors="$5" -v operation="$6" -v each="${7:-1}" '
         # The densest loop of the function that has just ended.
-        function judge_function(   i, j, first, operations, spills, whole) {
+        function judge_function(   i, j, first, operations, spills, whole, inner) {
             for (i = 1; i <= count; ++i) {
                 if (!(i in target) || !(target[i] in at) || at[target[i]] > i) continue
                 first = at[target[i]]
-                operations = spills = 0
+                operations = spills = inner = 0
+                for (j = first; j < i; ++j)
+                    if (j in target && target[j] in at && at[target[j]] >= first && at[target[j]] <= j) inner = 1
+                if (inner) continue
                 for (j = first; j <= i; ++j) {
                     if (text[j] ~ operation) ++operations
                     if (text[j] ~ /%[xyz]mm/ && text[j] ~ /\(%r[sb]p[),]/) ++spills
                 }
                 whole = operations % (each * rows * vectors) == 0 # a loop of other work may be denser, but not of whole tiles
-                if (operations < each * rows * vectors || whole < best || (whole == best && operations / (i - first + 1) <= density)) continue
-                best = whole
+                if (operations < each * rows * vectors || whole < best) continue
+                if (whole == best && (operations < most || (operations == most && operations / (i - first + 1) <= density))) continue
+                best = whole; most = operations
                 density = operations / (i - first + 1)
                 turns = operations / (each * rows * vectors)
                 found = operations / each; instructions = i - first + 1; stack = spills

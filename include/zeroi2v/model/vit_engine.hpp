@@ -137,8 +137,6 @@ public:
     }
 
 private:
-    static constexpr std::size_t rows_per_block = 240; // one row block of the matmul kernels (ops/kernels/tuning.hpp): its panels pass once
-
     template <class Read>
     vit_engine(vit_weights<Adapters> weights, Read& read, engine_options const& options)
         : vit_engine{weights, options, [](stored_tensor& tensor) { tensor = stored_tensor{}; },
@@ -204,7 +202,7 @@ private:
                               .tokens = checked(rows, config_.width()),
                               .wide = std::max(checked(rows, 3 * config_.width()), checked(frames, config_.patches() * config_.patch_values())),
                               .features = checked(frames, config_.width()),
-                              .rows = std::min(rows, rows_per_block),
+                              .rows = std::min(rows, kernels_->matmul(dtype_)->row_block),
                               .narrow = config_.width(),
                               .hidden = config_.mlp_width(),
                               .attention = kernels_->attention_scratch(config_.tokens(), config_.head_dim())};

@@ -20,6 +20,7 @@ enum class activation { none, quick_gelu };
 ///   scales     (n)     of the weights, where the kernel has them      sums (n)  of the weights' rows, likewise
 ///   bias       (n)     or null        residual (m, n) or null; it may be c itself
 ///   c          (m, n)  row stride ldc
+///   partial    m times the channels of whole panels, aligned to 64, or null: room for the sums of long k, to take it in slabs; the same bits
 /// Only elements inside these shapes are read or written.
 struct matmul_args {
     void const* a;
@@ -35,6 +36,7 @@ struct matmul_args {
     std::size_t ldc;
     std::size_t m, n, k;
     activation act;
+    float* partial;
 };
 
 /// Float rows (rows, k) made into what a matmul kernel reads: rows of `prepared_stride(k)` elements, padded with zeros.
@@ -51,6 +53,8 @@ struct matmul_kernel {
     void (*run)(matmul_args const&) noexcept;
     void (*prepare_rows)(prepare_rows_args const&) noexcept; ///< null: the kernel reads float rows as they are
     std::size_t row_tile;         ///< rows of one register tile
+    std::size_t row_block;        ///< rows that pass all panels before the next rows do
+    std::size_t k_slab;           ///< the products of a longer k are taken in slabs where there is room; 0: never
     std::size_t panel_width;      ///< channels of one panel
     std::size_t group;            ///< consecutive k of one channel that lie together in a panel
     std::size_t weight_bytes;     ///< of one element of a panel

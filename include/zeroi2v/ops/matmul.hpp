@@ -10,6 +10,7 @@
 #include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/tensor/aligned_buffer.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -22,12 +23,29 @@ struct epilogue {
     matrix_view<float const> residual = {}; ///< (M,N), or none; it may be C itself
 };
 
-/// Bytes of scratch for `rows` rows: 0 where the kernel reads float rows as they are.
-[[nodiscard]] inline std::size_t matmul_scratch_bytes(packed_matrix const& weights, std::size_t rows) noexcept {
+namespace detail {
+
+/// Bytes for rows that the kernel wants in another form.
+[[nodiscard]] inline std::size_t prepared_bytes(packed_matrix const& weights, std::size_t rows) noexcept {
     matmul_kernel const& kernel = weights.kernel();
     if (kernel.prepare_rows == nullptr) return 0;
     std::size_t const scales = (rows * sizeof(float) + 63) / 64 * 64;
     return scales + rows * kernel.prepared_stride(weights.inputs()) * kernel.activation_bytes;
+}
+
+/// Bytes for the partial sums of long k.
+[[nodiscard]] inline std::size_t partial_bytes(packed_matrix const& weights, std::size_t rows) noexcept {
+    matmul_kernel const& kernel = weights.kernel();
+    if (kernel.k_slab == 0 || weights.inputs() <= kernel.k_slab) return 0;
+    return rows * weights.panel_count() * kernel.panel_width * sizeof(float);
+}
+
+} // namespace detail
+
+/// Bytes of scratch for `rows` rows. A kernel that reads float rows as they are does without it, but is slower at long k on
+/// instruction sets that take it in slabs; a kernel that prepares its rows needs it.
+[[nodiscard]] inline std::size_t matmul_scratch_bytes(packed_matrix const& weights, std::size_t rows) noexcept {
+    return std::max(detail::prepared_bytes(weights, rows), detail::partial_bytes(weights, rows));
 }
 
 namespace detail {
@@ -38,6 +56,7 @@ struct matmul_call {
     epilogue const& after;
     matrix_view<float> c;
     std::byte* scratch;
+    bool in_slabs;
 
     [[nodiscard]] float* row_scales() const noexcept { return reinterpret_cast<float*>(scratch); }
     [[nodiscard]] std::byte* prepared(std::size_t row) const noexcept {
@@ -73,7 +92,9 @@ struct matmul_call {
                     .m = rows.size(),
                     .n = (last < weights.outputs() ? last : weights.outputs()) - first,
                     .k = a.columns,
-                    .act = after.act});
+                    .act = after.act,
+                    .partial = in_slabs ? reinterpret_cast<float*>(scratch) + rows.begin * weights.panel_count() * kernel.panel_width + rows.size() * first
+                                        : nullptr});
     }
 };
 
@@ -97,12 +118,13 @@ inline void matmul(kernel_table const& kernels, executor& workers, matrix_view<f
     ZEROI2V_REQUIRE(c.same_shape(a.rows, weights.outputs()), "zeroi2v::matmul: c must be rows of a by outputs of the weights");
     ZEROI2V_REQUIRE(fused.residual.data == nullptr || fused.residual.same_shape(c.rows, c.columns),
                     "zeroi2v::matmul: residual must have the shape of c");
-    ZEROI2V_REQUIRE(scratch.size() >= matmul_scratch_bytes(weights, a.rows), "zeroi2v::matmul: scratch is too small");
+    ZEROI2V_REQUIRE(scratch.size() >= detail::prepared_bytes(weights, a.rows), "zeroi2v::matmul: scratch is too small");
     ZEROI2V_REQUIRE(reinterpret_cast<std::uintptr_t>(scratch.data()) % 64 == 0, "zeroi2v::matmul: scratch must be aligned to 64");
     if (c.empty()) return;
 
     matmul_kernel const& kernel = weights.kernel();
-    detail::matmul_call const call{a, weights, fused, c, scratch.data()};
+    std::size_t const partial = detail::partial_bytes(weights, a.rows);
+    detail::matmul_call const call{a, weights, fused, c, scratch.data(), partial != 0 && scratch.size() >= partial};
     bool const prepares = kernel.prepare_rows != nullptr;
     auto const parts = static_cast<std::size_t>(workers.concurrency());
     std::size_t const row_tiles = (a.rows + kernel.row_tile - 1) / kernel.row_tile;

@@ -290,6 +290,38 @@ TEST_CASE("the same bits for every cut of the rows, every number of threads, eve
         }
 }
 
+TEST_CASE("long k: the same bits with room for partial sums and without, for every number of threads") {
+    std::size_t in_slabs = 0;
+    for (std::size_t const k : {3000U, 3072U, 4609U})
+        for (dtype const type : {dtype::f32, dtype::bf16})
+            for (kernel_table const* table : tables()) {
+                matmul_kernel const& kernel = *table->matmul(type);
+                if (kernel.k_slab == 0) continue; // takes any k in one pass
+                CHECK(k > kernel.k_slab);
+                std::size_t const n = 2 * kernel.panel_width + 5;
+                for (std::size_t const m : {std::size_t{3}, 2 * kernel.row_block + 5}) {
+                    auto const a = normal_floats(m * k, k), w = normal_floats(n * k, k + 1), residual = normal_floats(m * n, k + 2);
+                    packed_matrix const packed{*table, type, matrix_view<float const>{w.data(), n, k}};
+                    epilogue const after{activation::quick_gelu, {residual.data(), m, n}};
+                    std::vector<float> one_pass(m * n);
+                    serial_executor serial;
+                    matmul(*table, serial, {a.data(), m, k}, packed, after, {one_pass.data(), m, n});
+                    aligned_buffer scratch{matmul_scratch_bytes(packed, m)};
+                    CHECK(scratch.size() >= m * n * sizeof(float));
+                    for (int const threads : {1, 2, 3}) {
+                        thread_team team{threads};
+                        std::memset(scratch.data(), 0xff, scratch.size()); // NaN: what is there before must not matter
+                        std::vector<float> c(m * n);
+                        matmul(*table, team, {a.data(), m, k}, packed, after, {c.data(), m, n}, {scratch.data(), scratch.size()});
+                        ++in_slabs;
+                        CHECK_MESSAGE(std::memcmp(c.data(), one_pass.data(), c.size() * sizeof(float)) == 0,
+                                      name_of(*table) << " " << dtype_name(type) << " M " << m << " K " << k << " threads " << threads);
+                    }
+                }
+            }
+    MESSAGE(in_slabs << " products in slabs");
+}
+
 TEST_CASE("the activation in registers is quick_gelu, bit for bit") {
     serial_executor serial;
     constexpr std::size_t m = 7, n = 33, k = 20;

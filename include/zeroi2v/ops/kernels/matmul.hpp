@@ -51,13 +51,40 @@ ZEROI2V_ALWAYS_INLINE void finish_row(matmul_args const& args, std::size_t row, 
     }
 }
 
+/// Which products of a long sum are taken. Those before left their sums in matmul_args::partial, [panel][row][channel], for those after.
+template <class Product>
+struct matmul_slab {
+    std::size_t first_k, k;
+    bool begins, ends; ///< the sum
+
+    static constexpr bool possible = !integer_sums<Product> && !Product::padded && tuning<Product::sum::size>::k_slab != 0;
+};
+
 /// Rows [row, row + Rows) times the first Vectors vectors of a panel.
 template <class Product, std::size_t Rows, std::size_t Vectors>
-ZEROI2V_ALWAYS_INLINE void matmul_tile(matmul_args const& args, std::size_t row, std::size_t channel,
-                                       typename Product::weight const* panel, std::size_t panel_width) noexcept {
-    auto const* const a = static_cast<typename Product::activation const*>(args.a) + row * args.lda;
-    tile_sums<typename Product::sum, Rows, Vectors> sums;
-    tile_product<Product, Rows, Vectors>(a, args.lda, panel, panel_width, args.k, sums);
+ZEROI2V_ALWAYS_INLINE void matmul_tile(matmul_args const& args, matmul_slab<Product> const& slab, float* partial, std::size_t row,
+                                       std::size_t channel, typename Product::weight const* panel, std::size_t panel_width,
+                                       next_panel& next) noexcept {
+    using sum = typename Product::sum;
+    auto const* const a = static_cast<typename Product::activation const*>(args.a) + row * args.lda + slab.first_k;
+    tile_sums<sum, Rows, Vectors> sums;
+    ZEROI2V_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r)
+        ZEROI2V_UNROLL
+        for (std::size_t v = 0; v < Vectors; ++v) {
+            sums.at[r][v] = sum::zero();
+            if constexpr (matmul_slab<Product>::possible)
+                if (!slab.begins) sums.at[r][v] = sum::load_aligned(partial + r * panel_width + v * sum::size);
+        }
+    tile_product<Product, Rows, Vectors>(a, args.lda, panel, panel_width, slab.k, sums, next);
+    if constexpr (matmul_slab<Product>::possible)
+        if (!slab.ends) {
+            ZEROI2V_UNROLL
+            for (std::size_t r = 0; r < Rows; ++r)
+                ZEROI2V_UNROLL
+                for (std::size_t v = 0; v < Vectors; ++v) sums.at[r][v].store_aligned(partial + r * panel_width + v * sum::size);
+            return;
+        }
     ZEROI2V_UNROLL
     for (std::size_t r = 0; r < Rows; ++r)
         finish_row<Product, Vectors>(args, row + r, channel, args.n - channel, sums.at[r]);
@@ -65,41 +92,61 @@ ZEROI2V_ALWAYS_INLINE void matmul_tile(matmul_args const& args, std::size_t row,
 
 /// Rows [row, last) times the first Vectors vectors of a panel: whole tiles, then halves down to single rows.
 template <class Product, std::size_t Rows, std::size_t Vectors>
-inline void matmul_panel(matmul_args const& args, std::size_t row, std::size_t last, std::size_t channel,
-                         typename Product::weight const* panel, std::size_t panel_width) noexcept {
-    for (; row + Rows <= last; row += Rows) matmul_tile<Product, Rows, Vectors>(args, row, channel, panel, panel_width);
+inline void matmul_panel(matmul_args const& args, matmul_slab<Product> const& slab, float* partial, std::size_t row, std::size_t last,
+                         std::size_t channel, typename Product::weight const* panel, std::size_t panel_width, next_panel next) noexcept {
+    for (; row + Rows <= last; row += Rows, partial += Rows * panel_width)
+        matmul_tile<Product, Rows, Vectors>(args, slab, partial, row, channel, panel, panel_width, next);
     if constexpr (Rows > 1)
         if (row < last)
-            matmul_panel<Product, (Rows > 4 ? 4 : Rows / 2), Vectors>(args, row, last, channel, panel, panel_width);
+            matmul_panel<Product, (Rows > 4 ? 4 : Rows / 2), Vectors>(args, slab, partial, row, last, channel, panel, panel_width, next);
 }
 
 /// Chooses the number of vectors that hold the panel's channels.
 template <class Product, std::size_t Rows, std::size_t Vectors>
-inline void matmul_panel_of(std::size_t vectors, matmul_args const& args, std::size_t row, std::size_t last,
-                            std::size_t channel, typename Product::weight const* panel, std::size_t panel_width) noexcept {
+inline void matmul_panel_of(std::size_t vectors, matmul_args const& args, matmul_slab<Product> const& slab, float* partial, std::size_t row,
+                            std::size_t last, std::size_t channel, typename Product::weight const* panel, std::size_t panel_width,
+                            next_panel next) noexcept {
     if constexpr (Vectors > 1)
         if (vectors < Vectors) {
-            matmul_panel_of<Product, Rows, Vectors - 1>(vectors, args, row, last, channel, panel, panel_width);
+            matmul_panel_of<Product, Rows, Vectors - 1>(vectors, args, slab, partial, row, last, channel, panel, panel_width, next);
             return;
         }
-    matmul_panel<Product, Rows, Vectors>(args, row, last, channel, panel, panel_width);
+    matmul_panel<Product, Rows, Vectors>(args, slab, partial, row, last, channel, panel, panel_width, next);
 }
 
-/// The kernel: row blocks outermost, then panels, then row tiles. A block's rows stay in the cache while all panels pass;
-/// a panel stays nearer while all tiles of the block pass.
+/// The kernel: row blocks outermost, then slabs of k, then panels, then row tiles. A block's rows stay in the cache while all panels
+/// pass; a panel stays nearer while all tiles of the block pass.
 template <class Product, std::size_t Rows, std::size_t Vectors>
 void matmul(matmul_args const& args) noexcept {
     using sum = typename Product::sum;
+    using weight = typename Product::weight;
+    using tuned = tuning<sum::size>;
     constexpr std::size_t width = Vectors * sum::size;
-    constexpr std::size_t block = tuning<sum::size>::row_block / Rows * Rows;
+    constexpr std::size_t block = tuned::row_block / Rows * Rows;
     std::size_t const padded_k = (args.k + Product::group - 1) / Product::group * Product::group;
+    auto const* const panels = static_cast<weight const*>(args.panels);
+    std::size_t slab_k = args.k;
+    if constexpr (matmul_slab<Product>::possible)
+        if (args.partial != nullptr && args.k > tuned::k_slab) slab_k = tuned::k_slab;
     for (std::size_t row = 0; row < args.m; row += block) {
         std::size_t const last = args.m - row < block ? args.m : row + block;
-        auto const* panel = static_cast<typename Product::weight const*>(args.panels);
-        for (std::size_t channel = 0; channel < args.n; channel += width, panel += width * padded_k) {
-            std::size_t const left = args.n - channel;
-            std::size_t const vectors = left < width ? (left + sum::size - 1) / sum::size : Vectors;
-            matmul_panel_of<Product, Rows, Vectors>(vectors, args, row, last, channel, panel, width);
+        std::size_t const tiles = (last - row + Rows - 1) / Rows;
+        std::size_t const step = (width * Product::group * sizeof(weight) + tiles - 1) / tiles; // all of the next panel beside this one's tiles
+        for (std::size_t first_k = 0; first_k == 0 || first_k < args.k; first_k += slab_k) {
+            bool const ends = args.k - first_k <= slab_k;
+            matmul_slab<Product> const slab{first_k, ends ? args.k - first_k : slab_k, first_k == 0, ends};
+            weight const* panel = panels + first_k * width;
+            float* partial = args.partial;
+            for (std::size_t channel = 0; channel < args.n; channel += width, panel += width * padded_k) {
+                std::size_t const left = args.n - channel;
+                std::size_t const vectors = left < width ? (left + sum::size - 1) / sum::size : Vectors;
+                weight const* const after = left > width ? panel + width * padded_k : panels + (ends ? 0 : first_k + slab_k) * width;
+                next_panel const next{reinterpret_cast<char const*>(after), step};
+                matmul_panel_of<Product, Rows, Vectors>(vectors, args, slab, partial, row, last, channel, panel, width, next);
+                if constexpr (matmul_slab<Product>::possible)
+                    if (partial != nullptr) partial += (last - row) * width;
+            }
+            if (slab_k == 0) break;
         }
     }
 }
@@ -174,6 +221,8 @@ template <class Product, std::size_t Rows, std::size_t Vectors>
     matmul_kernel kernel{};
     kernel.run = &matmul<Product, Rows, Vectors>;
     kernel.row_tile = Rows;
+    kernel.row_block = tuning<Product::sum::size>::row_block;
+    kernel.k_slab = matmul_slab<Product>::possible ? tuning<Product::sum::size>::k_slab : 0;
     kernel.panel_width = Vectors * Product::sum::size;
     kernel.group = Product::group;
     kernel.weight_bytes = sizeof(typename Product::weight);

@@ -15,6 +15,19 @@ struct tile_sums {
     Sum at[Rows][Vectors];
 };
 
+/// The panel after the one in work, fetched into the L2 cache beside the products, a few bytes for every group: weights come from
+/// memory or from a shared cache, no hardware knows where the next panel begins, and a burst of fetches would keep the products' own loads
+/// waiting (Sapphire Rapids, k = 768, 96 rows: 0.79 of the limit without, 0.86 with eight lines every 32 groups, 0.94 with one every four).
+struct next_panel {
+    char const* at;
+    std::size_t step; ///< bytes per group
+
+    ZEROI2V_ALWAYS_INLINE void fetch() noexcept {
+        __builtin_prefetch(at, 0, 2);
+        at += step;
+    }
+};
+
 /// Adds the products of one group.
 template <class Product, std::size_t Rows, std::size_t Vectors, std::size_t Steps>
 ZEROI2V_ALWAYS_INLINE void accumulate_group(typename Product::activation const* a, std::size_t lda, typename Product::weight const* panel,
@@ -38,7 +51,7 @@ ZEROI2V_ALWAYS_INLINE void accumulate_group(typename Product::activation const* 
 template <class Product, std::size_t Rows, std::size_t Vectors, std::size_t Steps>
 ZEROI2V_ALWAYS_INLINE void accumulate(typename Product::activation const* a, std::size_t lda,
                                       typename Product::weight const* panel, std::size_t panel_stride, std::size_t groups,
-                                      tile_sums<typename Product::sum, Rows, Vectors>& sums) noexcept {
+                                      tile_sums<typename Product::sum, Rows, Vectors>& sums, next_panel& next) noexcept {
     using sum = typename Product::sum;
     sum local[Rows][Vectors];
     ZEROI2V_UNROLL
@@ -50,11 +63,15 @@ ZEROI2V_ALWAYS_INLINE void accumulate(typename Product::activation const* a, std
     constexpr bool four_turns = std::is_same_v<sum, pack<float, typename Product::arch>> && sum::size > 4;
     if constexpr (four_turns) {
         ZEROI2V_FOUR_TURNS
-        for (; groups > 0; --groups, a += Product::group, panel += panel_stride)
+        for (; groups > 0; --groups, a += Product::group, panel += panel_stride) {
+            next.fetch();
             accumulate_group<Product, Rows, Vectors, Steps>(a, lda, panel, local);
+        }
     } else {
-        for (; groups > 0; --groups, a += Product::group, panel += panel_stride)
+        for (; groups > 0; --groups, a += Product::group, panel += panel_stride) {
+            next.fetch();
             accumulate_group<Product, Rows, Vectors, Steps>(a, lda, panel, local);
+        }
     }
     ZEROI2V_UNROLL
     for (std::size_t r = 0; r < Rows; ++r)
@@ -62,24 +79,20 @@ ZEROI2V_ALWAYS_INLINE void accumulate(typename Product::activation const* a, std
         for (std::size_t v = 0; v < Vectors; ++v) sums.at[r][v] = local[r][v];
 }
 
-/// sums = A W^T for Rows rows and the first Vectors vectors of a panel.
+/// total += A W^T for Rows rows and the first Vectors vectors of a panel.
 ///
 /// Float sums are taken in blocks of k_block products, each block from zero in order of k, the blocks added in order; so
 /// every element has the same bits whatever tile it falls into. Integer sums are exact.
 template <class Product, std::size_t Rows, std::size_t Vectors>
 ZEROI2V_ALWAYS_INLINE void tile_product(typename Product::activation const* a, std::size_t lda,
                                         typename Product::weight const* panel, std::size_t panel_width, std::size_t k,
-                                        tile_sums<typename Product::sum, Rows, Vectors>& total) noexcept {
+                                        tile_sums<typename Product::sum, Rows, Vectors>& total, next_panel& next) noexcept {
     using sum = typename Product::sum;
     using block_sums = tile_sums<sum, Rows, Vectors>;
     constexpr bool in_blocks = std::is_same_v<sum, pack<float, typename Product::arch>>;
     constexpr std::size_t block = in_blocks ? k_block : ~std::size_t{0} - Product::group + 1;
     static_assert(k_block % Product::group == 0);
     std::size_t const panel_stride = panel_width * Product::group;
-    ZEROI2V_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r)
-        ZEROI2V_UNROLL
-        for (std::size_t v = 0; v < Vectors; ++v) total.at[r][v] = sum::zero();
     while (k > 0) {
         std::size_t const now = k < block ? k : block;
         std::size_t const groups = Product::padded ? (now + Product::group - 1) / Product::group : now / Product::group;
@@ -88,10 +101,10 @@ ZEROI2V_ALWAYS_INLINE void tile_product(typename Product::activation const* a, s
         for (std::size_t r = 0; r < Rows; ++r)
             ZEROI2V_UNROLL
             for (std::size_t v = 0; v < Vectors; ++v) part.at[r][v] = sum::zero();
-        accumulate<Product, Rows, Vectors, Product::steps>(a, lda, panel, panel_stride, groups, part);
+        accumulate<Product, Rows, Vectors, Product::steps>(a, lda, panel, panel_stride, groups, part, next);
         if constexpr (!Product::padded && Product::group == 2)
             if (now % 2 != 0)
-                accumulate<Product, Rows, Vectors, 1>(a + now - 1, lda, panel + groups * panel_stride, panel_stride, 1, part);
+                accumulate<Product, Rows, Vectors, 1>(a + now - 1, lda, panel + groups * panel_stride, panel_stride, 1, part, next);
         ZEROI2V_UNROLL
         for (std::size_t r = 0; r < Rows; ++r)
             ZEROI2V_UNROLL
