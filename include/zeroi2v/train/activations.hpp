@@ -97,7 +97,7 @@ struct block_scratchpad {
     float *wide{}, *wide_2{};   // (M, max(3C,F)) each; the second only where image weights train
     float* rank{};              // (M,R)
     std::span<float> attention; // forward or backward
-    float* weights{};           // of weight_gradient
+    std::span<float> weights;   // of weight_gradient, and of products while none is made
     std::span<double> norms;    // (2M)
 
     void carve(arena& from, std::span<training_block const> blocks, clip_rows const& rows, kernel_table const& kernels, int concurrency,
@@ -138,7 +138,7 @@ struct block_scratchpad {
         if (gelu_again) wide_2 = from.floats(m * widest);
         rank = from.floats(rank_floats);
         attention = {from.floats(attention_floats), attention_floats};
-        weights = from.floats(weight_floats);
+        weights = {from.floats(weight_floats), weight_floats};
         norms = {from.doubles(2 * m), 2 * m};
     }
 };

@@ -27,14 +27,14 @@ namespace detail {
 /// dx = dy W (+ residual); dx shares nothing with dy.
 inline void linear_backward(pass_context const& on, training_linear const& layer, matrix_view<float const> dy, matrix_view<float> dx,
                             matrix_view<float const> residual = {}) {
-    matmul(on.kernels, on.workers, dy, layer.backward, {activation::none, residual}, dx);
+    matmul(on.kernels, on.workers, dy, layer.backward, {activation::none, residual}, dx, on.room);
 }
 
 /// Gradients of weight and bias where they train; `scale` stands before both in the layer.
 inline void linear_gradient(pass_context const& on, training_linear const& layer, matrix_view<float const> dy, matrix_view<float const> x, float scale,
                             float* gradient, block_scratchpad const& scratch) {
     if (!layer.trains()) return;
-    weight_gradient(on.kernels, on.workers, dy, x, scale, gradient + layer.weight_first, scratch.weights);
+    weight_gradient(on.kernels, on.workers, dy, x, scale, gradient + layer.weight_first, scratch.weights.data());
     bias_gradient(on.workers, dy, scale, gradient + layer.bias_first);
 }
 

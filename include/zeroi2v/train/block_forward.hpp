@@ -31,6 +31,7 @@ struct pass_context {
     clip_rows rows;
     double adapter_dropout{};
     std::uint64_t seed{}, step{}, sample{};
+    std::span<std::byte> room{}; ///< for the partial sums of long products; aligned to 64, may be too small
 
     /// Dropout of adapter `which` (T_Adapter_in, _q, _k, _v, S_Adapter, MLP_Adapter, MLP_Adapter_out: 0 to 6) of a block.
     [[nodiscard]] dropout adapter(std::size_t block, std::size_t which) const noexcept {
@@ -65,7 +66,7 @@ inline void copy_rows(executor& workers, matrix_view<float const> from, matrix_v
 
 inline void linear_forward(pass_context const& on, training_linear const& layer, matrix_view<float const> x, matrix_view<float> y,
                            matrix_view<float const> residual = {}) {
-    matmul(on.kernels, on.workers, x, layer.forward, {activation::none, residual}, y);
+    matmul(on.kernels, on.workers, x, layer.forward, {activation::none, residual}, y, on.room);
 }
 
 /// y = x + up(dropped(down(x))); y may be x. `hidden` keeps the dropped values; row r is row r * row_step of the clip.

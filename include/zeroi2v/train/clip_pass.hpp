@@ -111,7 +111,8 @@ private:
     }
 
     [[nodiscard]] pass_context context(clip_options const& options) const noexcept {
-        return {model_->kernels(), *workers_, model_->config().map(), model_->rows(), options.adapter_dropout, options.seed, options.step, options.sample};
+        return {model_->kernels(), *workers_, model_->config().map(), model_->rows(), options.adapter_dropout, options.seed, options.step, options.sample,
+                std::as_writable_bytes(scratch_.weights)};
     }
 
     void forward(view<float const, 4> clip, clip_options const& options) {
@@ -203,7 +204,7 @@ private:
                 bias_gradient(on.workers, {dx_ + n * width, frames, width, tokens * width}, 1.0F, gradient + position.first + n * width);
         if (model_->class_embedding.trains()) bias_gradient(on.workers, {dx_, frames, width, tokens * width}, 1.0F, gradient + model_->class_embedding.first);
         if (model_->patch.trains())
-            weight_gradient(on.kernels, on.workers, dx, {patches_, m, config.patch_values()}, 1.0F, gradient + model_->patch.weight_first, scratch_.weights);
+            weight_gradient(on.kernels, on.workers, dx, {patches_, m, config.patch_values()}, 1.0F, gradient + model_->patch.weight_first, scratch_.weights.data());
     }
 
     training_model const* model_{};
