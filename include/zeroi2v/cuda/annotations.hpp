@@ -17,7 +17,7 @@
 
 /// Unrolls the loop that follows, so that arrays indexed in it are registers. Only nvcc needs it.
 #ifdef __CUDACC__
-#define ZEROI2V_UNROLL _Pragma("unroll")
+#define ZEROI2V_CUDA_UNROLL _Pragma("unroll")
 #else
-#define ZEROI2V_UNROLL
+#define ZEROI2V_CUDA_UNROLL
 #endif
