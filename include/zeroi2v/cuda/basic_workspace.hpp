@@ -26,7 +26,7 @@ public:
           queue_{machine.make_queue(memory_.data() + layout.scratch.offset, layout.scratch.bytes)} {}
 
     basic_workspace(basic_workspace&&) noexcept = default;
-    basic_workspace& operator=(basic_workspace&&) noexcept = default;
+    basic_workspace& operator=(basic_workspace&&) = delete;
 
     /// V, the most views of one submit; forward takes any number, V at a time.
     [[nodiscard]] std::size_t clips() const noexcept { return layout_.clips; }

@@ -1,57 +1,52 @@
-// engine_cuda: a video ViT on a CUDA device. THE API ONLY: the bodies follow.
+// engine_cuda: a video ViT ready to compute on a CUDA device: weights there once, immutable, shared by several workspaces.
 #pragma once
 
+#include <zeroi2v/cuda/basic_engine.hpp>
+#include <zeroi2v/cuda/cuda_machine.cuh>
 #include <zeroi2v/cuda/cuda_options.hpp>
-#include <zeroi2v/cuda/device.hpp>
 #include <zeroi2v/cuda/pixel_views.hpp>
 #include <zeroi2v/model/vit_weights.hpp>
-#include <zeroi2v/tensor/tensor_view.hpp>
-
-#include <cstddef>
-#include <span>
-#include <string>
 
 namespace zeroi2v {
 
-class cuda_workspace { // moves
+/// Memory and streams of one concurrent caller: see basic_workspace. Made by engine_cuda::make_workspace, and used with that engine.
+using cuda_workspace = detail::basic_workspace<detail::cuda_machine>;
+
+/// The forward pass of vit_weights<Adapters> on a CUDA device, at the cost of the image model where Adapters is no_adapters.
+///
+/// Attention reads keys and values where the frame map says, so a shifted head costs what any head costs. Products are cuBLASLt's, with
+/// the bias in their epilogue; attention, QuickGELU, residual + layer norm, patches, embedding and head are kernels of cuda/kernels/. From
+/// the third batch of a size on, a forward is one replayed graph behind the kernel that cuts the patches.
+///
+///     engine_cuda const engine{model, {.dtype = dtype::bf16}};
+///     auto workspace = engine.make_workspace(8);          // for 8 clips at once
+///     engine.forward(clips, workspace, logits);           // (V,T,3,S,S) -> (V,K), 8 clips at a time
+///
+/// Two halves of forward, so that the caller decodes while the device computes: submit returns as soon as the input is copied to pinned
+/// memory, collect waits for the oldest batch; two may be in flight. Both also take decoded 8-bit frames, which are resized, cropped and
+/// normalised on the device (pixel_views.hpp) to the bits that video/ makes; such a workspace has room for them: make_workspace(clips,
+/// pixel_bytes), where pixel_bytes is the bytes of as many decoded frames as shall travel together, at least one.
+///
+/// Device    device() tells which one, device_name() its name. Calls make it current for the calling thread.
+/// Threads   const calls may run at the same time, each with a workspace of its own.
+/// Numerics  Linears, conv1 and attention in the engine's dtype with fp32 accumulation, biases rounded to it; residual stream, norms,
+///           softmax, mean and head fp32. The same bits in every run on the same device. dtype f32: without TF32 unless options.tf32.
+/// Errors    another dtype than f32, bf16, f16 -> device_error unsupported_dtype; head_dim over 128, width over 4096, more than 1024 heads
+///           -> unsupported_device; no device, too old a driver or device -> as require_device; no memory -> out_of_memory with the
+///           bytes; any other CUDA or cuBLASLt error -> device_failed with the call: the workspace is then of no more use.
+///           Adapters without a scale -> model_error bad_config; shapes -> ZEROI2V_REQUIRE. Nothing is retried on the CPU.
+/// Cost      config().flops() less what the last block leaves out; memory once per engine and once per workspace.
+/// Source    ZeroI2V, CLIP.
+/// Test      tests/unit/cuda/engine.cpp, on emulated thread blocks; tests/cuda/device.cu, needs a device: NOT YET RUN ON ONE
+template <class Adapters>
+class engine_cuda : public detail::basic_engine<Adapters, detail::cuda_machine> {
 public:
-    [[nodiscard]] std::size_t clips() const noexcept;
-    [[nodiscard]] std::size_t bytes() const noexcept;        ///< on the device
-    [[nodiscard]] std::size_t pinned_bytes() const noexcept; ///< on the host
-    [[nodiscard]] std::size_t in_flight() const noexcept;    ///< batches submitted and not collected, at most 2
+    using detail::basic_engine<Adapters, detail::cuda_machine>::basic_engine;
 };
 
 template <class Adapters>
-class engine_cuda {
-public:
-    explicit engine_cuda(vit_weights<Adapters> const& weights, cuda_options options = {});
-    template <class Read>
-    engine_cuda(vit_config config, adapter_layout const& layout, Read&& read, cuda_options options = {});
-
-    [[nodiscard]] vit_config const& config() const noexcept;
-    [[nodiscard]] zeroi2v::dtype dtype() const noexcept;
-    [[nodiscard]] device_info const& device() const noexcept;
-    [[nodiscard]] std::string device_name() const; ///< "NVIDIA H100 80GB HBM3"
-    [[nodiscard]] std::size_t weight_bytes() const noexcept;
-
-    /// pixel_bytes: room for decoded frames per upload; H*W*3 at least where frames are given as u8, several frames for fewer, larger copies.
-    [[nodiscard]] cuda_workspace make_workspace(std::size_t clips = 1, std::size_t pixel_bytes = 0) const;
-
-    void forward(view<float const, 4> clip, cuda_workspace& workspace, std::span<float> logits) const;
-    void forward(view<float const, 5> clips, cuda_workspace& workspace, view<float, 2> logits) const;
-    void features(view<float const, 4> clip, cuda_workspace& workspace, view<float, 2> out) const;
-    void features(view<float const, 5> clips, cuda_workspace& workspace, view<float, 3> out) const;
-    [[nodiscard]] dynamic_tensor<float, 1> operator()(view<float const, 4> clip) const;
-
-    /// Decoded frames instead of clips: clip c, frame t shows frames[indices[c*T + t]]; logits (crops*clips,K), crop-major.
-    void forward(pixel_views const& views, std::span<pixel_frame const> frames, std::span<std::size_t const> indices, cuda_workspace& workspace,
-                 view<float, 2> logits) const;
-
-    /// The same in two halves: submit returns once the input is copied to pinned memory (the caller's may be reused), up to two
-    /// batches of at most workspace.clips() views in flight; collect waits for the oldest.
-    void submit(view<float const, 5> clips, cuda_workspace& workspace) const;
-    void submit(pixel_views const& views, std::span<pixel_frame const> frames, std::span<std::size_t const> indices, cuda_workspace& workspace) const;
-    void collect(cuda_workspace& workspace, view<float, 2> logits) const;
-};
+engine_cuda(vit_weights<Adapters> const&, cuda_options) -> engine_cuda<Adapters>;
+template <class Adapters>
+engine_cuda(vit_weights<Adapters> const&) -> engine_cuda<Adapters>;
 
 } // namespace zeroi2v

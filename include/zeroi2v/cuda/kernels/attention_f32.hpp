@@ -27,6 +27,8 @@ struct attention_f32 {
     static_assert(D % 32 == 0, "zeroi2v::attention_f32: D must be a multiple of 32");
     using arguments = attention_arguments<float, Source>;
 
+    static constexpr char const* name = "attention_f32";
+    static constexpr unsigned max_threads = 128;
     static constexpr int query_tile = 64, key_tile = 32;
     static constexpr int columns = 8;                       ///< threads that share a row
     static constexpr int lines = 16;                        ///< threads that share a column

@@ -29,6 +29,8 @@ struct attention_mma {
     using arguments = attention_arguments<E, Source>;
     using tile = swizzled_tile<D>;
 
+    static constexpr char const* name = "attention_mma";
+    static constexpr unsigned max_threads = 256;
     static constexpr int key_tile = 64;  ///< so that a stage of D = 128 is 32 KiB, and scores are 32 registers
     static constexpr int query_tile = 16; ///< of a warp
     static constexpr int stages = 2;

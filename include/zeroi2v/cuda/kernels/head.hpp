@@ -24,7 +24,8 @@ struct classify_mean {
         float* logits{};
         int frames{}, columns{}, classes{};
     };
-    static constexpr unsigned threads = 256;
+    static constexpr char const* name = "classify_mean";
+    static constexpr unsigned threads = 256, max_threads = threads;
     static constexpr int classes_each = 4, classes_per_block = static_cast<int>(threads) / warp_lanes * classes_each;
 
     [[nodiscard]] static constexpr std::size_t shared_bytes_for(std::size_t columns) noexcept { return columns * sizeof(float); }

@@ -50,7 +50,8 @@ struct gather_patches {
         int row_elements{};
         patch_grid grid;
     };
-    static constexpr std::size_t shared_bytes = 0;
+    static constexpr char const* name = "gather_patches";
+    static constexpr unsigned max_threads = patch_threads;
 
     template <class Block>
     ZEROI2V_ON_DEVICE static void run(Block& block, arguments const& a) noexcept {
@@ -93,7 +94,8 @@ struct gather_pixels {
         int width{}, height{}, row_elements{};
         patch_grid grid;
     };
-    static constexpr std::size_t shared_bytes = 0;
+    static constexpr char const* name = "gather_pixels";
+    static constexpr unsigned max_threads = patch_threads;
 
     template <class Block>
     ZEROI2V_ON_DEVICE static void run(Block& block, arguments const& a) noexcept {

@@ -22,7 +22,8 @@ struct quick_gelu_in_place {
     };
     static constexpr int width = 16 / static_cast<int>(sizeof(E)); ///< 16 bytes a thread
     static constexpr unsigned threads = 256;
-    static constexpr std::size_t shared_bytes = 0;
+    static constexpr char const* name = "quick_gelu";
+    static constexpr unsigned max_threads = threads;
     [[nodiscard]] static constexpr std::size_t blocks(std::size_t count) noexcept {
         std::size_t const groups = (count + width - 1) / width;
         return (groups + threads - 1) / threads;

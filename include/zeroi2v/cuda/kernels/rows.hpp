@@ -96,7 +96,8 @@ struct add_norm {
         int columns{};
         float epsilon{};
     };
-    static constexpr std::size_t shared_bytes = 0;
+    static constexpr char const* name = "add_norm";
+    static constexpr unsigned max_threads = row_threads;
 
     template <class Block>
     ZEROI2V_ON_DEVICE static void run(Block& block, arguments const& a) noexcept {
@@ -133,7 +134,8 @@ struct embed {
         int tokens{}, clip_frames{}, columns{};
         float epsilon{};
     };
-    static constexpr std::size_t shared_bytes = 0;
+    static constexpr char const* name = "embed";
+    static constexpr unsigned max_threads = row_threads;
 
     template <class Block>
     ZEROI2V_ON_DEVICE static void run(Block& block, arguments const& a) noexcept {
