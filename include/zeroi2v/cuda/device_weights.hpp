@@ -64,7 +64,7 @@ struct device_vit_block {
 /// All weights of a model at their places from `base` on. With base null the places are offsets, and bytes() says how much to ask for.
 ///
 /// Linears of the blocks, conv1 and adapters are of `type`; embeddings, norms and the classifier fp32.
-/// Test  tests/unit/cuda/device_weights.cpp
+/// Test  tests/unit/cuda/layouts.cpp
 template <class Adapters>
 struct device_weights {
     dtype type{};

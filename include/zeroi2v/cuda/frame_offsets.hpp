@@ -22,7 +22,7 @@ namespace zeroi2v::cuda_kernels {
 /// A map known at run time: one offset per head, 2 KiB of kernel parameters, which lie in constant memory.
 ///
 /// source(h, t, T) = frame_map::source(h, t, T).
-/// Errors  more than 1024 heads -> device_error unsupported_device.     Test  tests/unit/cuda/frame_offsets.cpp
+/// Errors  more than 1024 heads -> device_error unsupported_device.     Test  tests/unit/cuda/fragments.cpp
 struct offset_table {
     static constexpr std::size_t max_heads = 1024;
 

@@ -33,7 +33,7 @@ struct device_region {
 ///   scratch                    of the products
 ///   upload    twice            one filled while the other is read
 ///
-/// Errors  sizes that overflow -> model_error bad_config.     Test  tests/unit/cuda/workspace_layout.cpp
+/// Errors  sizes that overflow -> model_error bad_config.     Test  tests/unit/cuda/layouts.cpp
 struct workspace_layout {
     static constexpr std::size_t slots = 2;
     static constexpr std::size_t max_windows = 8;                     ///< crops of a video

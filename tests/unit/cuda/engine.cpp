@@ -93,7 +93,7 @@ std::vector<float> noise(std::size_t count, std::uint64_t seed) {
 } // namespace
 
 TEST_CASE("cuda engine: golden logits on emulated blocks") {
-    for (char const* const name : {"b16_short", "l14_wide_patch14", "l14_ssv2_offsets", "one_adapter_after_mlp", "no_attention_output_adapter", "qkv_input_adapters"}) {
+    for (std::string const name : {"b16_short", "l14_wide_patch14", "l14_ssv2_offsets", "one_adapter_after_mlp", "no_attention_output_adapter", "qkv_input_adapters"}) {
         CAPTURE(name);
         auto const expected = read_safetensors(data / name / "case.safetensors");
         auto const clips = clips_of(expected["clip"]);

@@ -17,7 +17,7 @@ namespace zeroi2v::cuda_kernels {
 ///
 /// Shapes    features (V,T,C), weight (K,C), bias (K), logits (V,K), all fp32.
 /// Numerics  the mean in double, the product in fp32, each lane its columns, the lanes in a tree. The same bits in every run.
-/// Test      tests/unit/cuda/head.cpp, on the host; not yet run on a device
+/// Test      tests/unit/cuda/kernels.cpp, on the host; not yet run on a device
 struct classify_mean {
     struct arguments {
         float const *features{}, *weight{}, *bias{};

@@ -14,7 +14,7 @@ namespace zeroi2v::cuda_kernels {
 ///
 ///   row = frame P + Y (S/p) + X,   k = (c p + y) p + x   <->   channel c, pixel (Y p + y, X p + x)
 ///
-/// Test  tests/unit/cuda/patches.cpp
+/// Test  tests/unit/cuda/fragments.cpp
 struct patch_grid {
     int image{}, patch{};
 
@@ -40,7 +40,7 @@ inline constexpr unsigned patch_threads = 256; ///< one element of a row each
 /// Rows of patches from frames of floats; elements from 3 p p on, which make rows a multiple of 16 bytes, are zeros.
 ///
 /// Shapes  frames (n,3,S,S); rows (n P,row_elements).     Numerics  one rounding to E.
-/// Test    tests/unit/cuda/patches.cpp, on the host; not yet run on a device
+/// Test    tests/unit/cuda/kernels.cpp, on the host; not yet run on a device
 template <element E>
 struct gather_patches {
     struct arguments {
@@ -81,7 +81,7 @@ struct pixel_job {
 ///
 /// Shapes  frames (n,H,W,3) u8 without gaps; columns, lines (crops,S); table (3,256); rows (V T P,row_elements).
 /// Cost    12 integer operations per output value; no resized picture exists.
-/// Test    tests/unit/cuda/patches.cpp, on the host; not yet run on a device
+/// Test    tests/unit/cuda/kernels.cpp, on the host; not yet run on a device
 template <element E>
 struct gather_pixels {
     struct arguments {

@@ -13,7 +13,7 @@ namespace zeroi2v::cuda_kernels {
 ///
 /// Numerics  fp32 whatever E; relative error as ops/quick_gelu.hpp, then one rounding to E.
 /// Cost      reads and writes x once. cuBLASLt has no epilogue for it, so hidden activations pass through memory once more than they must.
-/// Test      tests/unit/cuda/elementwise.cpp, on the host; not yet run on a device
+/// Test      tests/unit/cuda/kernels.cpp, on the host; not yet run on a device
 template <element E>
 struct quick_gelu_in_place {
     struct arguments {

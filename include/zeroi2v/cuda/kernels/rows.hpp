@@ -81,7 +81,7 @@ ZEROI2V_ON_DEVICE void normalise(Block& block, warp_row<Width, Groups> const& ro
 ///           most 32 Width Groups.
 /// Aliasing  none, but y may be x where it has its stride.
 /// Cost      reads x, delta; writes x where it changed, y.
-/// Test      tests/unit/cuda/rows.cpp, on the host; not yet run on a device
+/// Test      tests/unit/cuda/kernels.cpp, on the host; not yet run on a device
 template <element E, element Out, int Width, int Groups>
 struct add_norm {
     struct arguments {
@@ -123,7 +123,7 @@ struct add_norm {
 ///
 /// Shapes    patches (frames P,C) fp32: products with conv1; position (N,C), time (T,C), x (frames N,C), N = P + 1; C a multiple of
 ///           Width, at most 32 Width Groups.
-/// Test      tests/unit/cuda/rows.cpp, on the host; not yet run on a device
+/// Test      tests/unit/cuda/kernels.cpp, on the host; not yet run on a device
 template <int Width, int Groups>
 struct embed {
     struct arguments {
