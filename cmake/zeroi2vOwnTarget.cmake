@@ -9,11 +9,11 @@ set(ZEROI2V_CUDA_WARNING_FLAGS -Xcompiler=-Wall,-Wextra,-Wconversion,-Wshadow)
 if(ZEROI2V_WERROR)
     list(APPEND ZEROI2V_CUDA_WARNING_FLAGS -Werror=all-warnings)
 endif()
-set(ZEROI2V_WARNING_OPTIONS "$<$<COMPILE_LANGUAGE:CXX>:${ZEROI2V_WARNING_FLAGS}>" "$<$<COMPILE_LANGUAGE:CUDA>:${ZEROI2V_CUDA_WARNING_FLAGS}>")
 
 # zeroi2v_own_target(<target>): our warnings, no compiler extensions.
 function(zeroi2v_own_target target)
-    target_compile_options(${target} PRIVATE ${ZEROI2V_WARNING_OPTIONS})
+    target_compile_options(${target} PRIVATE
+        "$<$<COMPILE_LANGUAGE:CXX>:${ZEROI2V_WARNING_FLAGS}>" "$<$<COMPILE_LANGUAGE:CUDA>:${ZEROI2V_CUDA_WARNING_FLAGS}>")
     set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
 

@@ -88,10 +88,10 @@ if [ $cuda = yes ]; then
     quietly cuda-build.log "the build failed (cuda)" cmake --build build/cuda --parallel "$jobs" \
         --target zeroi2v_program cli_tests device_tests unit_cuda unit_video unit_program benchmark_cuda zeroi2v_cuda_verify_interface_header_sets
     ! grep -n 'warning' build/cuda-build.log >&2 || fail "nvcc or $CXX warned"
-    for code in sm_80 sm_90 sm_100; do
-        cuobjdump --list-elf build/cuda/bin/zeroi2v | grep -q "\.$code\.cubin" || fail "the program has no code for $code"
+    ninja -C build/cuda -t commands zeroi2v_program | grep 'cuda_runner\.cu' > build/cuda-commands.log
+    for code in 'code=\[sm_80\]' 'code=\[sm_90\]' 'code=\[compute_100,sm_100\]'; do
+        grep -q "$code" build/cuda-commands.log || fail "the program has no $code"
     done
-    cuobjdump --list-ptx build/cuda/bin/zeroi2v | grep -q '\.sm_100\.ptx' || fail "the program has no PTX for devices newer than sm_100"
     say "the tests that run on the host"
     quietly cuda-test.log "tests failed (cuda)" ctest --test-dir build/cuda --no-tests=error --output-on-failure -j "$jobs" \
         -R '^(unit_cuda|unit_video|unit_program|cli\.devices|layers|configure|package\..*)$'

@@ -11,14 +11,14 @@ namespace {
 
 conditions const no_device{.environment = {{"CUDA_VISIBLE_DEVICES", "-1"}}};
 
-std::vector<std::string> logits(std::string const& target, std::vector<std::string> const& more) {
+std::vector<std::string> logits_words(std::string const& target, std::vector<std::string> const& more) {
     std::vector<std::string> words{"logits", test_data("b16_short/merged.safetensors"), test_data("b16_short/case.safetensors"), "-o", target,
                                    "--config", test_data("b16_short/config.json")};
     words.insert(words.end(), more.begin(), more.end());
     return words;
 }
 
-std::vector<std::string> shapes(std::vector<std::string> words, std::vector<std::string> const& more) {
+std::vector<std::string> shapes_words(std::vector<std::string> words, std::vector<std::string> const& more) {
     std::string const folder = ZEROI2V_SOURCE_DIR "/examples/data/moving_shapes/";
     for (auto& word : words)
         if (word.front() == '@') word = folder + word.substr(1);
@@ -27,12 +27,12 @@ std::vector<std::string> shapes(std::vector<std::string> words, std::vector<std:
 }
 
 /// Every command that takes --device, with all that it needs.
-std::vector<std::vector<std::string>> commands(scratch const& here, std::vector<std::string> const& more) {
-    return {logits(here / "l", more),
-            shapes({"features", "@both.safetensors", "@bar_growing.mp4", "-o", here / "f"}, more),
-            shapes({"classify", "@both.safetensors", "@bar_growing.mp4"}, more),
-            shapes({"eval", "@both.safetensors", "@list.txt"}, more),
-            shapes({"bench", "@both.safetensors", "--repetitions", "1"}, more)};
+std::vector<std::vector<std::string>> device_commands(scratch const& here, std::vector<std::string> const& more) {
+    return {logits_words(here / "l", more),
+            shapes_words({"features", "@both.safetensors", "@bar_growing.mp4", "-o", here / "f"}, more),
+            shapes_words({"classify", "@both.safetensors", "@bar_growing.mp4"}, more),
+            shapes_words({"eval", "@both.safetensors", "@list.txt"}, more),
+            shapes_words({"bench", "@both.safetensors", "--repetitions", "1"}, more)};
 }
 
 /// One line that says why there is no device and that the CPU takes the model.
@@ -44,7 +44,7 @@ void check_notice(std::string const& text) {
 }
 
 /// What a machine without a driver, or without a device, is told, whatever the build.
-std::vector<std::string_view> reasons() {
+std::vector<std::string_view> device_reasons() {
 #if ZEROI2V_CUDA
     return {"no driver found", "a driver for CUDA", "no device found", "the driver does not answer"};
 #else
@@ -53,14 +53,14 @@ std::vector<std::string_view> reasons() {
 }
 
 bool has_a_reason(std::string const& text) {
-    return std::ranges::any_of(reasons(), [&](std::string_view reason) { return text.find(reason) != std::string::npos; });
+    return std::ranges::any_of(device_reasons(), [&](std::string_view reason) { return text.find(reason) != std::string::npos; });
 }
 
 } // namespace
 
 TEST_CASE("--device cuda without a device ends every command with 8 and the reason in one line, before any work") {
     scratch const here;
-    for (auto const& words : commands(here, {"--device", "cuda"})) {
+    for (auto const& words : device_commands(here, {"--device", "cuda"})) {
         CAPTURE(words.front());
         auto const found = run(words, no_device);
         check_error(found, 8, "device_unavailable", {"--device: cuda: "});
@@ -80,9 +80,9 @@ TEST_CASE("each reason why there is no device has its sentence") {
                                          {"broken", "--device: cuda: the driver does not answer (cudaGetDeviceCount: "}}) {
         CAPTURE(mode);
         conditions const how{.environment = {{"LD_LIBRARY_PATH", ZEROI2V_FAKE_DRIVER}, {"FAKE_CUDA", mode}}};
-        check_error(run(logits(here / "out", {"--device", "cuda"}), how), 8, "device_unavailable", {sentence});
+        check_error(run(logits_words(here / "out", {"--device", "cuda"}), how), 8, "device_unavailable", {sentence});
         CHECK(here.names().empty());
-        auto const automatic = run(logits(here / "out", {"--device", "auto"}), how);
+        auto const automatic = run(logits_words(here / "out", {"--device", "auto"}), how);
         CHECK(automatic.status == 0);
         check_notice(automatic.err);
         CHECK(automatic.err.find(std::string_view{sentence}.substr(10)) != std::string::npos);
@@ -93,7 +93,7 @@ TEST_CASE("each reason why there is no device has its sentence") {
 
 TEST_CASE("--device auto without a device says so once, and answers as the CPU does") {
     scratch const here;
-    auto const on_cpu = commands(here, {}), automatic = commands(here, {"--device", "auto"});
+    auto const on_cpu = device_commands(here, {}), automatic = device_commands(here, {"--device", "auto"});
     for (std::size_t i = 0; i < on_cpu.size(); ++i) {
         CAPTURE(on_cpu[i].front());
         check_success(run(on_cpu[i], no_device));
@@ -112,7 +112,7 @@ TEST_CASE("--device auto without a device says so once, and answers as the CPU d
 TEST_CASE("--device auto gives the CPU's answers in JSON and names the device, which the default does not") {
     scratch const here;
     auto const answers = [](std::vector<std::string> const& more) {
-        auto const found = run(shapes({"classify", "@both.safetensors", "@bar_growing.mp4", "@nothing.mp4", "@post_hue_down.mp4", "--json"}, more), no_device);
+        auto const found = run(shapes_words({"classify", "@both.safetensors", "@bar_growing.mp4", "@nothing.mp4", "@post_hue_down.mp4", "--json"}, more), no_device);
         CHECK(found.status == 5);
         return json::parse(found.out);
     };
@@ -125,7 +125,7 @@ TEST_CASE("--device auto gives the CPU's answers in JSON and names the device, w
     }
     CHECK(found[1] == expected[1]);
 
-    auto const timed = run(shapes({"bench", "@both.safetensors", "--repetitions", "1", "--json", "--quiet", "--device", "auto"}, {}), no_device);
+    auto const timed = run(shapes_words({"bench", "@both.safetensors", "--repetitions", "1", "--json", "--quiet", "--device", "auto"}, {}), no_device);
     check_success(timed);
     auto const document = json::parse(timed.out);
     CHECK(document["device"] == "cpu");
@@ -136,7 +136,7 @@ TEST_CASE("--device auto gives the CPU's answers in JSON and names the device, w
 
 TEST_CASE("pairs of device and dtype") {
     scratch const here;
-    auto const with = [&](std::vector<std::string> const& more) { return run(logits(here / "out", more), no_device); };
+    auto const with = [&](std::vector<std::string> const& more) { return run(logits_words(here / "out", more), no_device); };
     // f16 is cuda's
     check_error(with({"--dtype", "f16"}), 8, "unsupported_device", {"--dtype: f16 found", "on the CPU f32, bf16 or int8 expected"});
     check_error(with({"--dtype", "f16", "--device", "cpu"}), 8, "unsupported_device");
@@ -156,8 +156,8 @@ TEST_CASE("pairs of device and dtype") {
 }
 
 TEST_CASE("what is no device or dtype is a question of usage, whatever the machine has") {
-    check_error(run(logits("c", {"--device", "gpu"})), 2, "bad_option", {"cpu|cuda|auto"});
-    check_error(run(logits("c", {"--device", "cuda:1"})), 2, "bad_option", {"cpu|cuda|auto"});
-    check_error(run(logits("c", {"--device", "cuda", "--dtype", "tf32"})), 2, "bad_option", {"f32"});
+    check_error(run(logits_words("c", {"--device", "gpu"})), 2, "bad_option", {"cpu|cuda|auto"});
+    check_error(run(logits_words("c", {"--device", "cuda:1"})), 2, "bad_option", {"cpu|cuda|auto"});
+    check_error(run(logits_words("c", {"--device", "cuda", "--dtype", "tf32"})), 2, "bad_option", {"f32"});
     check_error(run({"merge", "a", "-o", "c", "--device", "cuda"}), 2, "bad_option", {"--device"}); // a command that has no such option
 }
