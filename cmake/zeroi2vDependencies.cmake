@@ -70,3 +70,10 @@ macro(zeroi2v_find_mpi)
         find_package(MPI 3.0 QUIET COMPONENTS CXX)
     endif()
 endmacro()
+
+# zeroi2v_find_cuda(): targets `CUDA::cudart` and `CUDA::cublasLt`, or nothing. The language CUDA is the project's to enable.
+macro(zeroi2v_find_cuda)
+    if(NOT TARGET CUDA::cublasLt)
+        find_package(CUDAToolkit 13.0 QUIET)
+    endif()
+endmacro()

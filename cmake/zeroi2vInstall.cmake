@@ -6,9 +6,13 @@ set(zeroi2v_package_folder "${CMAKE_INSTALL_LIBDIR}/cmake/zeroi2v")
 
 foreach(part IN LISTS zeroi2v_parts)
     get_target_property(target zeroi2v::${part} ALIASED_TARGET)
+    set(kernels)
+    if(part STREQUAL "cuda")
+        set(kernels FILE_SET kernels DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+    endif()
     install(TARGETS ${target} EXPORT zeroi2v-${part}
         ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
-        FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+        FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" ${kernels})
     install(EXPORT zeroi2v-${part} FILE zeroi2v-${part}-targets.cmake NAMESPACE zeroi2v::
         DESTINATION "${zeroi2v_package_folder}")
 endforeach()
@@ -56,3 +60,7 @@ zeroi2v_pkg_config(video "videos for zeroi2v"
 zeroi2v_pkg_config(dispatch "zeroi2v's kernels for several instruction sets, chosen at run time"
     "zeroi2v = ${PROJECT_VERSION}" "-L\${libdir} -lzeroi2v_dispatch" "-DZEROI2V_DISPATCH=1")
 zeroi2v_pkg_config(mpi "ranks of an MPI job for zeroi2v's trainer" "zeroi2v = ${PROJECT_VERSION}, mpi-c" "")
+if(ZEROI2V_CUDA) # the toolkit's folder is the one that was found here: it has no pkg-config files of its own everywhere
+    list(GET CUDAToolkit_INCLUDE_DIRS 0 cuda_include)
+    zeroi2v_pkg_config(cuda "zeroi2v on CUDA devices" "zeroi2v = ${PROJECT_VERSION}" "-L${CUDAToolkit_LIBRARY_DIR} -lcublasLt -lcudart" "-I${cuda_include}")
+endif()

@@ -4,23 +4,29 @@ set(ZEROI2V_WARNING_FLAGS -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
 if(ZEROI2V_WERROR)
     list(APPEND ZEROI2V_WARNING_FLAGS -Werror)
 endif()
+# nvcc writes a C++ file for its host compiler with line directives that -Wpedantic calls an extension.
+set(ZEROI2V_CUDA_WARNING_FLAGS -Xcompiler=-Wall,-Wextra,-Wconversion,-Wshadow)
+if(ZEROI2V_WERROR)
+    list(APPEND ZEROI2V_CUDA_WARNING_FLAGS -Werror=all-warnings)
+endif()
 
 # zeroi2v_own_target(<target>): our warnings, no compiler extensions.
 function(zeroi2v_own_target target)
-    target_compile_options(${target} PRIVATE ${ZEROI2V_WARNING_FLAGS})
+    target_compile_options(${target} PRIVATE
+        "$<$<COMPILE_LANGUAGE:CXX>:${ZEROI2V_WARNING_FLAGS}>" "$<$<COMPILE_LANGUAGE:CUDA>:${ZEROI2V_CUDA_WARNING_FLAGS}>")
     set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
 
 # What computes is in zeroi2v::dispatch, at the build's own level; around it -O3 buys nothing and takes a third longer to build.
 function(zeroi2v_around_kernels target)
     zeroi2v_own_target(${target})
-    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O2>)
+    target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-O2>)
 endfunction()
 
 # What is compiled for the compiler's verdict and never run for long.
 function(zeroi2v_only_compiled target)
     zeroi2v_own_target(${target})
-    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O0>)
+    target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-O0>)
 endfunction()
 
 # zeroi2v_program(<target>): as above, and the executable lands in <build>/bin.

@@ -8,6 +8,9 @@
 #   clang++: every header alone, warnings are errors
 # With --mpi only this, a few minutes:
 #   zeroi2v::mpi with Open MPI: one and several ranks on this machine, and across two network namespaces where that is permitted
+# With --cuda only this, some minutes, where the CUDA toolkit 13 is:
+#   zeroi2v::cuda and the program with it, compiled for sm_80, sm_90 and sm_100, warnings are errors; the tests that run on the
+#   host; those that need a device, or how many there are where none is
 # Logs are kept in build/. CMAKE_CXX_COMPILER_LAUNCHER=ccache in the environment is honoured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,11 +18,13 @@ cd "$(dirname "$0")/.."
 
 all=no
 mpi=no
+cuda=no
 case "$*" in
     "") ;;
     --all) all=yes ;;
     --mpi) mpi=yes ;;
-    *) echo "usage: bash tests/run.sh [--all | --mpi]" >&2 && exit 2 ;;
+    --cuda) cuda=yes ;;
+    *) echo "usage: bash tests/run.sh [--all | --mpi | --cuda]" >&2 && exit 2 ;;
 esac
 
 jobs=$(nproc)
@@ -70,6 +75,32 @@ if [ $mpi = yes ]; then
     say "the tests of several ranks"
     quietly mpi-test.log "tests failed (mpi)" ctest --test-dir build/mpi --no-tests=error --output-on-failure -L '^mpi$' # one after the other: they mind the clock
     grep -E 'tests passed|Total Test time|Skipped' build/mpi-test.log
+    say "all passed"
+    exit 0
+fi
+
+if [ $cuda = yes ]; then
+    PATH=$PATH:/usr/local/cuda/bin
+    command -v nvcc > /dev/null || fail "nvcc not found: install the CUDA toolkit 13 (https://developer.nvidia.com/cuda-downloads, then apt install cuda-toolkit-13-0)"
+    say "Release build with $CXX and $(nvcc --version | sed -n 's/.*release \([0-9.]*\).*/nvcc \1/p') for sm_80, sm_90 and sm_100"
+    quietly cuda-configure.log "configuring failed (cuda)" cmake --preset cuda -DZEROI2V_WERROR=ON -DZEROI2V_UNITY_BUILD=ON "-DCMAKE_CUDA_ARCHITECTURES=80-real;90-real;100" \
+        -DZEROI2V_BUILD_TESTS=ON -DZEROI2V_BUILD_EXAMPLES=ON -DZEROI2V_BUILD_BENCHMARKS=ON
+    quietly cuda-build.log "the build failed (cuda)" cmake --build build/cuda --parallel "$jobs" \
+        --target zeroi2v_program cli_tests device_tests unit_cuda unit_video unit_program benchmark_cuda zeroi2v_cuda_verify_interface_header_sets
+    ! grep -n 'warning' build/cuda-build.log >&2 || fail "nvcc or $CXX warned"
+    ninja -C build/cuda -t commands zeroi2v_program | grep 'cuda_runner\.cu' > build/cuda-commands.log
+    for code in 'code=\[sm_80\]' 'code=\[sm_90\]' 'code=\[compute_100,sm_100\]'; do
+        grep -q "$code" build/cuda-commands.log || fail "the program has no $code"
+    done
+    say "the tests that run on the host"
+    quietly cuda-test.log "tests failed (cuda)" ctest --test-dir build/cuda --no-tests=error --output-on-failure -j "$jobs" \
+        -R '^(unit_cuda|unit_video|unit_program|cli\.devices|layers|configure|package\..*)$'
+    grep -E 'tests passed|Total Test time' build/cuda-test.log
+    say "the tests that need a device"
+    quietly cuda-device.log "tests failed on the device" ctest --test-dir build/cuda --no-tests=error -V -L '^device$'
+    sed -n 's/.*\(on .*(device [0-9]*, sm_.*)\)$/\1/p; s/.*\(skipped for want of a device: .*\)/\1/p' build/cuda-device.log | sort -u
+    awk '/Test command: /{ ++tests } /unskipped test cases passing/{ ++skipped; cases += $NF }
+        END { printf "%d device tests, skipped: %d with %d test cases\n", tests, skipped, cases }' build/cuda-device.log
     say "all passed"
     exit 0
 fi

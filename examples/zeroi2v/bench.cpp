@@ -1,6 +1,8 @@
 // bench: the plain image ViT, the adapted and the merged video ViT side by side, against the machine's own limit.
 #include "clips.hpp"
 #include "commands.hpp"
+#include "cpu_runner.hpp"
+#include "cuda_runner.hpp"
 #include "model_source.hpp"
 #include "options.hpp"
 #include "report_json.hpp"
@@ -29,7 +31,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include <sys/prctl.h>
@@ -90,39 +91,42 @@ vit_weights<Adapters> weights_of(material const& m, vit_config config, adapter_l
 adapted_vit adapted_weights(material const& m) { return weights_of<with_adapters>(m, m.config, m.layout); }
 merged_vit base_weights(material const& m, vit_config config) { return weights_of<no_adapters>(m, std::move(config), adapter_layout::none()); }
 
-template <class Adapters>
-vit_engine<Adapters> engine_of(vit_weights<Adapters>&& weights, run_options const& run) {
-    return vit_engine<Adapters>{std::move(weights), {.dtype = run.type, .threads = run.threads, .kernels = run.kernels}};
-}
-
-/// One engine with its workspace, ready to be timed.
+/// One packed model, ready to be timed.
 class contestant {
 public:
-    template <class Adapters>
-    explicit contestant(vit_engine<Adapters> engine) : engine_{std::move(engine)} {
-        workspace_ = std::visit([](auto const& each) { return std::unique_ptr<vit_workspace>{new vit_workspace{each.make_workspace()}}; }, engine_);
-        logits_.resize(std::visit([](auto const& each) { return each.config().classes(); }, engine_));
+    template <class Weights> // of either kind, to be freed or to be kept
+    contestant(Weights&& weights, run_options const& run) : logits_(weights.config.classes()) {
+        if (run.device == device_kind::cuda) {
+            runner_ = cuda_runner_of(weights, run.type);
+            return;
+        }
+        engine_options const options{.dtype = run.type, .threads = run.threads, .kernels = run.kernels};
+        auto runner = std::make_unique<cpu_runner>(vit_engine{std::forward<Weights>(weights), options});
+        on_cpu_ = runner.get();
+        runner_ = std::move(runner);
     }
 
     double seconds(view<float const, 4> clip) {
         stopwatch const clock;
-        std::visit([&](auto const& each) { each.forward(clip, *workspace_, logits_); }, engine_);
+        runner_->forward(view<float const, 5>{clip.data(), std::size_t{1}, clip.extent(0), clip.extent(1), clip.extent(2), clip.extent(3)},
+                         view<float, 2>{logits_.data(), std::size_t{1}, logits_.size()});
         return clock.seconds();
     }
 
-    /// The same with the seconds of every group of operations, those of the threads added up.
+    /// The same with the seconds of every group of operations, those of the threads added up; on the CPU only.
     std::pair<double, per_op_group> profile(view<float const, 4> clip) {
-        workspace_->measure();
+        on_cpu_->measure();
         double const wall = seconds(clip);
-        return {wall, workspace_->times()};
+        return {wall, on_cpu_->times()};
     }
-    [[nodiscard]] std::size_t threads() const noexcept { return workspace_->threads(); }
+    [[nodiscard]] std::size_t threads() const noexcept { return on_cpu_->threads(); } ///< on the CPU only
+    [[nodiscard]] model_runner const& runner() const noexcept { return *runner_; }
     /// Of the last forward.
     [[nodiscard]] std::vector<float> const& logits() const noexcept { return logits_; }
 
 private:
-    std::variant<vit_engine<with_adapters>, vit_engine<no_adapters>> engine_;
-    std::unique_ptr<vit_workspace> workspace_;
+    std::unique_ptr<model_runner> runner_;
+    cpu_runner* on_cpu_ = nullptr;
     std::vector<float> logits_;
 };
 
@@ -137,8 +141,8 @@ std::optional<std::size_t> peak_rss(variant which, material const& m, run_option
         if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(1);
         try {
             std::optional<contestant> answering;
-            if (which == variant::adapted) answering.emplace(engine_of(adapted_weights(m), run));
-            else answering.emplace(engine_of(base_weights(m, which == variant::plain ? image_config(m.config) : m.config.without_adapter_scale()), run));
+            if (which == variant::adapted) answering.emplace(adapted_weights(m), run);
+            else answering.emplace(base_weights(m, which == variant::plain ? image_config(m.config) : m.config.without_adapter_scale()), run);
             answering->seconds(random_clip(m.config, 0));
         } catch (...) {
             ::_exit(1);
@@ -186,7 +190,7 @@ double median(std::vector<double> values) {
     return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-/// One forward of the merged model, group by group.
+/// One forward of the merged model on the CPU, group by group.
 struct forward_profile {
     double seconds = 0;        ///< wall
     per_op_group thread_times; ///< seconds of all threads
@@ -200,11 +204,14 @@ struct dtype_loss {
 };
 
 struct measurement {
-    std::array<std::vector<double>, 3> seconds;
-    std::array<std::optional<std::size_t>, 3> peak_rss;
-    double limit = 0;
-    forward_profile profile; ///< the fastest of some forwards
-    dtype_loss loss;         ///< of the merged model
+    std::array<std::vector<double>, 3> seconds{};
+    run_options run;         ///< how it came about
+    std::string description; ///< of the merged model's runner
+    std::array<std::optional<std::size_t>, 3> peak_rss{};    ///< of a process, on the CPU
+    std::array<std::optional<std::size_t>, 3> device_bytes{}; ///< weights and activations on a CUDA device
+    double limit = 0;                                        ///< on the CPU
+    forward_profile profile{};                               ///< the fastest of some forwards, on the CPU
+    dtype_loss loss{};                                       ///< of the merged model
 };
 
 struct bench_options {
@@ -231,41 +238,64 @@ dtype_loss compare_logits(contestant& narrow, contestant& exact, vit_config cons
     return result;
 }
 
-measurement measure(material const& m, run_options const& run, bench_options const& options, console const& out) {
-    std::size_t const repetitions = options.repetitions;
-    measurement result;
-    for (auto const which : variants) result.peak_rss[static_cast<std::size_t>(which)] = peak_rss(which, m, run);
-    progress shown{out, "bench", 3 + repetitions};
-    std::size_t done = 0;
-    std::vector<contestant> contestants;
-    contestants.emplace_back(engine_of(base_weights(m, image_config(m.config)), run));
-    shown.step(++done);
+/// The three models, and the merged one in f32 where its answers are compared.
+struct line_up {
+    run_options run;
+    std::vector<contestant> contestants{};
+    std::optional<contestant> exact{};
+};
+
+line_up line_up_of(material const& m, run_options const& run, bench_options const& options, progress& shown) {
+    line_up result{.run = run};
+    auto& all = result.contestants;
+    all.emplace_back(base_weights(m, image_config(m.config)), run);
+    shown.step(1);
     auto adapted = adapted_weights(m);
     bool const to_merge = !m.model || m.model->file->has_adapters();
     auto merged = to_merge ? merge(adapted, {.threads = run.threads, .kernels = run.kernels}).model : base_weights(m, m.config.without_adapter_scale());
-    contestants.emplace_back(engine_of(std::move(adapted), run));
-    shown.step(++done);
-    std::optional<contestant> exact;
-    if (options.loss_clips > 0) exact.emplace(vit_engine<no_adapters>{std::as_const(merged), {.threads = run.threads, .kernels = run.kernels}});
-    contestants.emplace_back(engine_of(std::move(merged), run));
-    shown.step(++done);
+    all.emplace_back(std::move(adapted), run);
+    shown.step(2);
+    if (options.loss_clips > 0) {
+        run_options in_f32 = run;
+        in_f32.type = dtype::f32;
+        result.exact.emplace(std::as_const(merged), in_f32);
+    }
+    all.emplace_back(std::move(merged), run);
+    shown.step(3);
+    return result;
+}
+
+measurement measure(material const& m, run_options const& wanted, bench_options const& options, console const& out) {
+    std::size_t const repetitions = options.repetitions;
+    std::array<std::optional<std::size_t>, 3> peaks{};
+    if (wanted.device == device_kind::cpu) // no child of a process that has started CUDA
+        for (auto const which : variants) peaks[static_cast<std::size_t>(which)] = peak_rss(which, m, wanted);
+    progress shown{out, "bench", 3 + repetitions};
+    auto [run, contestants, exact] = start_on_device(wanted, out, [&](run_options const& where) { return line_up_of(m, where, options, shown); });
+    bool const on_cpu = run.device == device_kind::cpu;
+    measurement result{.run = run, .description = contestants.back().runner().description(), .peak_rss = peaks};
+    std::size_t done = 3;
     auto const clip = random_clip(m.config, 0);
-    fma_limit limit{*run.kernels, run.threads};
+    std::optional<fma_limit> limit;
+    if (on_cpu) limit.emplace(*run.kernels, run.threads);
     for (auto& each : contestants) each.seconds(clip); // warm
     for (std::size_t r = 0; r < repetitions; ++r) {
         for (std::size_t i = 0; i < contestants.size(); ++i) {
             std::size_t const which = r % 2 == 0 ? i : contestants.size() - 1 - i; // nobody is always first
-            limit.measure();
+            if (limit) limit->measure();
             result.seconds[which].push_back(contestants[which].seconds(clip));
         }
-        limit.measure();
+        if (limit) limit->measure();
         shown.step(++done);
     }
-    result.limit = limit.best();
-    for (std::size_t r = 0; r < std::min<std::size_t>(repetitions, 3); ++r) {
-        auto const [seconds, times] = contestants.back().profile(clip);
-        if (r == 0 || seconds < result.profile.seconds) result.profile = {seconds, times, contestants.back().threads()};
-    }
+    if (on_cpu) {
+        result.limit = limit->best();
+        for (std::size_t r = 0; r < std::min<std::size_t>(repetitions, 3); ++r) {
+            auto const [seconds, times] = contestants.back().profile(clip);
+            if (r == 0 || seconds < result.profile.seconds) result.profile = {seconds, times, contestants.back().threads()};
+        }
+    } else
+        for (std::size_t i = 0; i < contestants.size(); ++i) result.device_bytes[i] = contestants[i].runner().bytes();
     if (exact) result.loss = compare_logits(contestants.back(), *exact, m.config, options.loss_clips);
     return result;
 }
@@ -277,8 +307,6 @@ std::pair<double, double> time_video(std::filesystem::path const& path, input_co
     return {video.decode_seconds, video.preprocess_seconds};
 }
 
-std::string type_name(dtype type) { return type == dtype::bf16 ? "bf16" : type == dtype::i8 ? "int8" : "f32"; }
-
 std::string cell(std::string const& text, std::size_t width) { return std::string(width - std::min(width, text.size()), ' ') + text; }
 std::string left(std::string text, std::size_t width) {
     text.append(width - std::min(width, text.size()), ' ');
@@ -288,25 +316,42 @@ std::string left(std::string text, std::size_t width) {
 /// A count of 10^9 operations with three digits or more.
 std::string gflop_text(double gflop) { return fixed(gflop, gflop < 0.1 ? 5 : gflop < 10 ? 3 : 1); }
 
-nlohmann::ordered_json document_of(stated_config const& stated, measurement const& result, run_options const& run, double gflop) {
-    nlohmann::ordered_json peak;
-    for (std::size_t i = 0; i < 3; ++i) peak[variant_names[i]] = result.peak_rss[i] ? nlohmann::ordered_json(*result.peak_rss[i]) : nlohmann::ordered_json(nullptr);
-    return {{"config", to_json(stated)}, {"isa", std::string{to_string(run.kernels->level)}}, {"threads", run.threads},
-            {"dtype", type_name(run.type)}, {"gflop", gflop}, {"fma_limit_gflops", result.limit},
+nlohmann::ordered_json document_of(stated_config const& stated, measurement const& result, double gflop) {
+    using json = nlohmann::ordered_json;
+    auto const& run = result.run;
+    auto const three = [](std::array<std::optional<std::size_t>, 3> const& values) {
+        json object;
+        for (std::size_t i = 0; i < 3; ++i) object[variant_names[i]] = values[i] ? json(*values[i]) : json(nullptr);
+        return object;
+    };
+    bool const on_cpu = run.device == device_kind::cpu;
+    json document{{"config", to_json(stated)}, {"isa", std::string{to_string(run.kernels->level)}}, {"threads", run.threads},
+            {"dtype", std::string{to_option(run.type)}}, {"gflop", gflop}, {"fma_limit_gflops", on_cpu ? json(result.limit) : json(nullptr)},
             {"plain_s", result.seconds[0]}, {"adapted_s", result.seconds[1]}, {"merged_s", result.seconds[2]},
-            {"peak_rss_bytes", std::move(peak)}};
+            {"peak_rss_bytes", three(result.peak_rss)}};
+    if (run.tells_device) {
+        document["device"] = std::string{to_string(run.device)};
+        document["runs_on"] = result.description;
+        document["device_bytes"] = three(result.device_bytes);
+    }
+    return document;
 }
 
-std::string variants_text(measurement const& result, run_options const& run, double gflop) {
-    std::string text = gflop_text(gflop) + " GFLOP per clip, " + type_name(run.type) + ", " + std::to_string(run.threads) + (run.threads == 1 ? " thread, " : " threads, ")
-                       + std::string{to_string(run.kernels->level)} + "; FMA limit " + fixed(result.limit, 1) + " GFLOP/s, " + fixed(gflop / result.limit, 4)
-                       + " s per clip\n             best s  median s  GFLOP/s  of the limit  peak memory\n";
+std::string variants_text(measurement const& result, double gflop) {
+    bool const on_cpu = result.run.device == device_kind::cpu;
+    std::string text = gflop_text(gflop) + " GFLOP per clip, " + result.description;
+    if (on_cpu) text += "; FMA limit " + fixed(result.limit, 1) + " GFLOP/s, " + fixed(gflop / result.limit, 4) + " s per clip";
+    text += std::string{"\n             best s  median s  GFLOP/s"} + (on_cpu ? "  of the limit  peak memory\n" : "  device memory\n");
     auto const best = [&](std::size_t i) { return *std::ranges::min_element(result.seconds[i]); };
-    for (std::size_t i = 0; i < 3; ++i)
-        text += left(variant_names[i], 9) + cell(fixed(best(i), 4), 10) + cell(fixed(median(result.seconds[i]), 4), 10) + cell(fixed(gflop / best(i), 1), 9)
-                + cell(fixed(100 * gflop / best(i) / result.limit, 1) + " %", 14) + cell(result.peak_rss[i] ? bytes_text(static_cast<double>(*result.peak_rss[i])) : "?", 13) + "\n";
+    auto const memory = [](std::optional<std::size_t> bytes) { return bytes ? bytes_text(static_cast<double>(*bytes)) : std::string{"?"}; };
+    for (std::size_t i = 0; i < 3; ++i) {
+        text += left(variant_names[i], 9) + cell(fixed(best(i), 4), 10) + cell(fixed(median(result.seconds[i]), 4), 10) + cell(fixed(gflop / best(i), 1), 9);
+        if (on_cpu) text += cell(fixed(100 * gflop / best(i) / result.limit, 1) + " %", 14) + cell(memory(result.peak_rss[i]), 13) + "\n";
+        else text += cell(memory(result.device_bytes[i]), 15) + "\n";
+    }
     for (std::size_t const i : {2U, 1U})
         text += left(std::string{variant_names[i]} + "/plain", 14) + fixed(best(i) / best(0), 4) + " (best), " + fixed(median(result.seconds[i]) / median(result.seconds[0]), 4) + " (median)\n";
+    if (!on_cpu) return text;
     return text + left("merged/limit", 14) + fixed(best(2) * result.limit / gflop, 4) + " (best), " + fixed(median(result.seconds[2]) * result.limit / gflop, 4) + " (median)\n";
 }
 
@@ -341,8 +386,12 @@ std::string profile_text(forward_profile const& profile, vit_config const& confi
     return text + "\n";
 }
 
+std::string video_text(std::pair<double, double> const& video) {
+    return "\none view of the video on the CPU: decoding " + fixed(video.first, 4) + " s, preprocessing " + fixed(video.second, 4) + " s\n";
+}
+
 std::string loss_text(dtype_loss const& loss, dtype type) {
-    return "\n" + type_name(type) + " against f32, merged, " + std::to_string(loss.clips) + (loss.clips == 1 ? " random clip" : " random clips") + ": relative L2 of the logits "
+    return "\n" + std::string{to_option(type)} + " against f32, merged, " + std::to_string(loss.clips) + (loss.clips == 1 ? " random clip" : " random clips") + ": relative L2 of the logits "
            + scientific(median(loss.relative_l2)) + " (median), " + scientific(std::ranges::max(loss.relative_l2)) + " (largest); the same first answer for "
            + std::to_string(loss.same_top1) + "\n";
 }
@@ -364,10 +413,11 @@ int run_bench(arguments const& typed, console const& out) {
     double const gflop = m.config.flops() * 1e-9;
 
     if (typed.has("--json")) {
-        out.print(dump(document_of(m.model ? m.model->stated : *choice.stated, result, run, gflop)) + "\n");
+        out.print(dump(document_of(m.model ? m.model->stated : *choice.stated, result, gflop)) + "\n");
         return 0;
     }
-    out.print(variants_text(result, run, gflop) + profile_text(result.profile, m.config, result.limit, video_times)
+    bool const on_cpu = result.run.device == device_kind::cpu;
+    out.print(variants_text(result, gflop) + (on_cpu ? profile_text(result.profile, m.config, result.limit, video_times) : video_times ? video_text(*video_times) : "")
               + (result.loss.clips > 0 ? loss_text(result.loss, run.type) : "") + (m.model ? "" : "random weights\n"));
     return 0;
 }
@@ -383,7 +433,8 @@ command bench_command() {
                {"--json", "", "one JSON document on stdout"}},
               model_group(), input_group(), run_group(), common_group()},
              "plain: the same sizes without adapters, every head at its own frame. adapted: adapters computed. merged: adapters\n"
-             "merged. GFLOP counts the full model without adapters, whatever is skipped; the table of operations counts what is computed."},
+             "merged. GFLOP counts the full model without adapters, whatever is skipped; the table of operations counts what is computed.\n"
+             "On cuda one clip goes to the device and its logits come back in each repetition; there is no limit and no table."},
             run_bench};
 }
 

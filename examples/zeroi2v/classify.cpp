@@ -81,8 +81,13 @@ int run_classify(arguments const& typed, console const& out) {
     auto const input = input_of(model, typed_input, input_use::answers);
     auto const& c = model.config;
     view_builder::checked(input, c.image_size());
-    running_model engine{model, run, out};
+    auto const engine = start_model(model, run, out);
     note_untrained(model, out);
+    bool const on_device = engine->device() == device_kind::cuda;
+    video_queue reading{videos,
+                        {.input = input, .frames = c.frames(), .image_size = c.image_size(), .lenient = typed_input.lenient, .threads = run.threads,
+                         .frames_only = on_device && !as_page}, // the page shows the views' pixels
+                        on_device};
 
     auto document = nlohmann::ordered_json::array();
     std::vector<shown_video> shown_videos;
@@ -90,21 +95,23 @@ int run_classify(arguments const& typed, console const& out) {
     for (std::size_t i = 0; i < videos.size(); ++i) {
         answer a{.video = videos[i].native()};
         try {
-            auto const video = read_video(videos[i], input, c.frames(), c.image_size(), typed_input.lenient, run.threads, out);
-            dynamic_tensor<float, 2> logits{video.clip.extent(0), c.classes()};
+            auto const video = reading.next(out);
+            dynamic_tensor<float, 2> logits{video.views, c.classes()};
             stopwatch const clock;
-            engine.forward(video.clip, logits);
+            video.forward(*engine, input, logits);
             a.model_s = clock.seconds();
             require_finite(logits, printable(a.video, 4096));
             a.frames = video.report.decoded;
-            a.views = video.clip.extent(0);
-            a.decode_s = video.decode_seconds;
-            a.preprocess_s = video.preprocess_seconds;
+            a.views = video.views;
+            a.decode_s = video.decode_s;
+            a.preprocess_s = video.preprocess_s;
             a.top = most_probable(join_views(logits, input.average), top);
-            if (as_json) document.push_back(to_json(a, names));
-            else out.print(to_text(a, names));
+            if (as_json) {
+                document.push_back(to_json(a, names));
+                if (run.tells_device) document.back()["device"] = std::string{to_string(engine->device())};
+            } else out.print(to_text(a, names));
             if (as_page) {
-                shown_video entry{.name = a.video, .frames = a.frames, .views = pictures(video, input.normalize), .decode_s = a.decode_s,
+                shown_video entry{.name = a.video, .frames = a.frames, .views = pictures(video.on_cpu(), input.normalize), .decode_s = a.decode_s,
                                   .preprocess_s = a.preprocess_s, .model_s = a.model_s};
                 for (auto const& [index, probability] : a.top) entry.top.emplace_back(names.shown(index), probability);
                 shown_videos.push_back(std::move(entry));
@@ -120,7 +127,7 @@ int run_classify(arguments const& typed, console const& out) {
     }
     if (as_json) out.print(dump(document, 2) + "\n");
     if (as_page) {
-        page_head const head{.checkpoint = model.file->name(), .run = engine.description(), .input = describe(input),
+        page_head const head{.checkpoint = model.file->name(), .run = engine->description(), .input = describe(input),
                              .merged = !model.file->has_adapters(), .untrained = model.file->metadata().untrained.has_value()};
         atomic_file file{page, inputs};
         file.write(std::string_view{html_page(head, c, shown_videos)});

@@ -42,16 +42,83 @@ dynamic_tensor<float, 5> read_clips(std::filesystem::path const& path, std::size
     return clips;
 }
 
-preprocessed_video read_video(std::filesystem::path const& path, input_config const& input, std::size_t frames, std::size_t size, bool lenient,
-                              std::size_t threads, console const& out) {
+namespace {
+
+video_options decoding(bool lenient, std::size_t threads) {
     video_options options;
     options.lenient = lenient;
     options.threads = static_cast<int>(threads);
-    auto video = preprocess_video(path, input, frames, size, options);
-    if (video.report.skipped > 0)
-        out.notice(printable(path.native(), 4096) + ": " + std::to_string(video.report.skipped) + " damaged frames or packets skipped, "
-                   + std::to_string(video.report.decoded) + " frames decoded");
+    return options;
+}
+
+void note_skipped(std::filesystem::path const& path, decode_report const& report, console const& out) {
+    if (report.skipped > 0)
+        out.notice(printable(path.native(), 4096) + ": " + std::to_string(report.skipped) + " damaged frames or packets skipped, "
+                   + std::to_string(report.decoded) + " frames decoded");
+}
+
+/// Decoded frames beyond this are cut to views one by one instead of being kept for a device.
+constexpr std::size_t most_frame_bytes = std::size_t{1} << 30U;
+
+video_input read_input(std::filesystem::path const& path, video_queue::reading const& how) {
+    auto const options = decoding(how.lenient, how.threads);
+    video_input result;
+    result.views = how.input.crops * how.input.clips;
+    if (how.frames_only) {
+        stopwatch const opening;
+        video_reader reader{path, options};
+        double const opened_s = opening.seconds();
+        auto const [height, width] = reader.info().size; // one frame is at most 67,108,864 pixels
+        if (height * width * 3 <= most_frame_bytes / (how.input.clips * how.frames)) {
+            auto video = sample_video(reader, how.input, how.frames, how.image_size);
+            result.report = video.report;
+            result.decode_s = opened_s + video.decode_seconds;
+            result.pixels = std::move(video);
+            return result;
+        }
+    }
+    auto video = preprocess_video(path, how.input, how.frames, how.image_size, options);
+    result.report = video.report;
+    result.decode_s = video.decode_seconds;
+    result.preprocess_s = video.preprocess_seconds;
+    result.pixels = std::move(video);
+    return result;
+}
+
+} // namespace
+
+preprocessed_video read_video(std::filesystem::path const& path, input_config const& input, std::size_t frames, std::size_t size, bool lenient,
+                              std::size_t threads, console const& out) {
+    auto video = preprocess_video(path, input, frames, size, decoding(lenient, threads));
+    note_skipped(path, video.report, out);
     return video;
+}
+
+void video_input::forward(model_runner& model, input_config const& input, view<float, 2> logits) const {
+    if (auto const* const frames = std::get_if<sampled_video>(&pixels)) model.forward(*frames, input, logits);
+    else model.forward(on_cpu().clip, logits);
+}
+
+video_queue::video_queue(std::vector<std::filesystem::path> videos, reading how, bool ahead) : videos_{std::move(videos)}, how_{how}, ahead_{ahead} {}
+
+void video_queue::start() {
+    if (started_ == videos_.size()) return;
+    coming_ = std::async(ahead_ ? std::launch::async : std::launch::deferred, read_input, videos_[started_++], how_);
+}
+
+video_input video_queue::next(console const& out) {
+    if (!coming_.valid()) start();
+    auto const& path = videos_.at(given_++);
+    auto here = std::move(coming_);
+    try {
+        auto video = here.get();
+        start(); // not before: one video is read at a time
+        note_skipped(path, video.report, out);
+        return video;
+    } catch (video_error const&) {
+        start();
+        throw;
+    }
 }
 
 std::string describe(input_config const& input) {

@@ -146,20 +146,27 @@ int run_eval(arguments const& typed, console const& out) {
     if (ranks() != nullptr)
         require_one_run(*ranks(), {{"model", to_json(model.stated)}, {"checkpoint_crc32", file_checksum(file{checkpoint_path})}, {"list_crc32", file_checksum(file{list_path})},
                                    {"input", to_json(stated_by(input))}, {"dtype", std::string{dtype_name(run.type)}}});
-    running_model engine{model, run, out};
+    auto const engine = start_model(model, run, out);
     note_untrained(model, out);
+    bool const on_device = engine->device() == device_kind::cuda;
+    std::vector<std::filesystem::path> own_paths;
+    for (std::size_t i = own.begin; i < own.end; ++i) own_paths.push_back(videos[i].path);
+    video_queue reading{std::move(own_paths),
+                        {.input = input, .frames = c.frames(), .image_size = c.image_size(), .lenient = typed_input.lenient, .threads = run.threads,
+                         .frames_only = on_device},
+                        on_device};
 
     result r{.per_class = std::vector<tally>(c.classes()), .confusion = std::vector<std::size_t>(c.classes() * c.classes())};
     for (std::size_t i = own.begin; i < own.end; ++i) {
         auto const& each = videos[i];
         try {
-            auto const video = read_video(each.path, input, c.frames(), c.image_size(), typed_input.lenient, run.threads, out);
-            dynamic_tensor<float, 2> logits{video.clip.extent(0), c.classes()};
+            auto const video = reading.next(out);
+            dynamic_tensor<float, 2> logits{video.views, c.classes()};
             stopwatch const clock;
-            engine.forward(video.clip, logits);
+            video.forward(*engine, input, logits);
             r.model_s += clock.seconds();
-            r.decode_s += video.decode_seconds;
-            r.preprocess_s += video.preprocess_seconds;
+            r.decode_s += video.decode_s;
+            r.preprocess_s += video.preprocess_s;
             require_finite(logits, printable(each.path.native(), 4096));
             auto const top = most_probable(join_views(logits, input.average), 5);
             bool const correct = top.front().index == each.label;

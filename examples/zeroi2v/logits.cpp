@@ -30,11 +30,11 @@ int run_logits(arguments const& typed, console const& out) {
     progress shown{out, "views"};
     auto const model = open_model(checkpoint_path, choice, tolerance_options{typed});
     auto const clips = read_clips(clips_path, model.config.frames(), model.config.image_size());
-    running_model engine{model, run, out};
+    auto const engine = start_model(model, run, out);
     dynamic_tensor<float, 2> logits{clips.extent(0), model.config.classes()};
     shown.expect(clips.extent(0));
     stopwatch const clock;
-    engine.forward(clips, logits, &shown);
+    engine->forward(clips, logits, &shown);
     double const seconds = clock.seconds();
     require_finite(logits, printable(clips_path.native(), 4096));
     write_safetensors(target, {{"logits", logits}}, {.metadata = metadata_of(model, choice), .inputs = {checkpoint_path, clips_path}});
@@ -66,11 +66,11 @@ int run_features(arguments const& typed, console const& out) {
         indices = std::move(video.indices);
         return std::move(video.clip);
     }();
-    running_model engine{model, run, out};
+    auto const engine = start_model(model, run, out);
     dynamic_tensor<float, 3> features{clips.extent(0), c.frames(), c.width()};
     shown.expect(clips.extent(0));
     stopwatch const clock;
-    engine.features(clips, features, &shown);
+    engine->features(clips, features, &shown);
     double const seconds = clock.seconds();
     require_finite(view<float const, 2>{features.data(), features.extent(0) * features.extent(1), features.extent(2)}, printable(source_path.native(), 4096));
     std::vector<tensor_ref> tensors{{"features", features}};

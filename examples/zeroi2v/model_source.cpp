@@ -1,30 +1,32 @@
 #include "model_source.hpp"
 
 #include "checkpoint_source.hpp"
+#include "cuda_runner.hpp"
 
 #include <zeroi2v/core/version.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
 #include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/load_engine.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
-#include <zeroi2v/model/vit_workspace.hpp>
-#include <zeroi2v/simd/isa.hpp>
 
-#include <algorithm>
-#include <cstddef>
 #include <memory>
 #include <utility>
-#include <variant>
 
 namespace zeroi2v::program {
 namespace {
 
-using any_engine = std::variant<vit_engine<with_adapters>, vit_engine<no_adapters>>;
-
-any_engine engine_of(opened_model const& model, run_options const& run) {
+cpu_runner::any_engine engine_of(opened_model const& model, run_options const& run) {
     engine_options const options{.dtype = run.type, .threads = run.threads, .kernels = run.kernels};
     if (model.file->has_adapters()) return load_engine<with_adapters>(*model.file, model.config, options, model.tolerance);
     return load_engine<no_adapters>(*model.file, model.config, options, model.tolerance);
+}
+
+std::unique_ptr<model_runner> runner_of(opened_model const& model, run_options const& run) {
+    auto const& file = *model.file;
+    if (file.has_adapters()) file.require_model<with_adapters>(model.config, model.tolerance);
+    else file.require_model<no_adapters>(model.config, model.tolerance);
+    auto const read = [&](std::string const& name, stored_tensor& into) { into = file.read_weight(name, model.tolerance); };
+    return cuda_runner_of(model.config, file.layout(), file.has_adapters(), read, run.type);
 }
 
 } // namespace
@@ -65,74 +67,17 @@ class_names names_of(arguments const& typed, opened_model const& model, model_op
 
 any_vit opened_model::load() const { return load_vit(*file, config, tolerance); }
 
-namespace {
-
-/// Views are computed together while their activations fit into this: a small model's rows are too few for its threads, a
-/// large one's fill the caches alone.
-constexpr std::size_t activation_bytes = std::size_t{32} << 20U;
-
-/// views [first, first + count) of clips (V,T,3,S,S).
-view<float const, 5> part_of(view<float const, 5> clips, std::size_t first, std::size_t count) {
-    std::size_t const each = clips.extent(1) * clips.extent(2) * clips.extent(3) * clips.extent(4);
-    return view<float const, 5>{clips.data() + first * each, count, clips.extent(1), clips.extent(2), clips.extent(3), clips.extent(4)};
+std::unique_ptr<cpu_runner> start_on_cpu(cpu_runner::any_engine engine, run_options const& run, console const& out) {
+    auto started = std::make_unique<cpu_runner>(std::move(engine));
+    if (started->threads() < run.threads)
+        out.notice("--threads: " + std::to_string(run.threads) + " wanted, the system gave " + std::to_string(started->threads()));
+    return started;
 }
 
-} // namespace
-
-struct running_model::engine {
-    any_engine packed;
-    std::unique_ptr<vit_workspace> workspace;
-    std::size_t bytes_per_clip;
-
-    engine(opened_model const& model, run_options const& run)
-        : packed{engine_of(model, run)}, workspace{make(1)}, bytes_per_clip{workspace->bytes()} {}
-
-    [[nodiscard]] std::unique_ptr<vit_workspace> make(std::size_t clips) const {
-        return std::visit([clips](auto const& each) { return std::unique_ptr<vit_workspace>{new vit_workspace{each.make_workspace(clips)}}; }, packed);
-    }
-    void make_room(std::size_t views) {
-        std::size_t const clips = std::clamp<std::size_t>(views, 1, std::max<std::size_t>(activation_bytes / bytes_per_clip, 1));
-        if (workspace->clips() >= clips) return;
-        workspace.reset(); // before the next one is there
-        workspace = make(clips);
-    }
-    /// compute(engine, first, count) for all views, as many at a time as the workspace holds.
-    template <class Compute>
-    void for_each_batch(std::size_t views, progress* shown, Compute&& compute) {
-        make_room(views);
-        for (std::size_t first = 0; first < views; first += workspace->clips()) {
-            std::size_t const count = std::min(workspace->clips(), views - first);
-            std::visit([&](auto const& each) { compute(each, first, count); }, packed);
-            if (shown != nullptr) shown->step(first + count);
-        }
-    }
-};
-
-running_model::running_model(opened_model const& model, run_options const& run, console const& out)
-    : config_{model.config}, engine_{std::make_unique<engine>(model, run)}, run_{run} {
-    if (engine_->workspace->threads() < run.threads)
-        out.notice("--threads: " + std::to_string(run.threads) + " wanted, the system gave " + std::to_string(engine_->workspace->threads()));
-}
-
-running_model::~running_model() = default;
-
-std::string running_model::description() const {
-    std::string const type = run_.type == dtype::bf16 ? "bf16" : run_.type == dtype::i8 ? "int8" : "f32";
-    return type + ", " + std::to_string(engine_->workspace->threads()) + (engine_->workspace->threads() == 1 ? " thread, " : " threads, ")
-           + std::string{to_string(run_.kernels->level)};
-}
-
-void running_model::forward(view<float const, 5> clips, view<float, 2> logits, progress* shown) {
-    std::size_t const classes = logits.extent(1);
-    engine_->for_each_batch(clips.extent(0), shown, [&](auto const& each, std::size_t first, std::size_t count) {
-        each.forward(part_of(clips, first, count), *engine_->workspace, view<float, 2>{logits.data() + first * classes, count, classes});
-    });
-}
-
-void running_model::features(view<float const, 5> clips, view<float, 3> out, progress* shown) {
-    std::size_t const frames = out.extent(1), width = out.extent(2);
-    engine_->for_each_batch(clips.extent(0), shown, [&](auto const& each, std::size_t first, std::size_t count) {
-        each.features(part_of(clips, first, count), *engine_->workspace, view<float, 3>{out.data() + first * frames * width, count, frames, width});
+std::unique_ptr<model_runner> start_model(opened_model const& model, run_options const& run, console const& out) {
+    return start_on_device(run, out, [&](run_options const& where) -> std::unique_ptr<model_runner> {
+        if (where.device == device_kind::cuda) return runner_of(model, where);
+        return start_on_cpu(engine_of(model, where), where, out);
     });
 }
 

@@ -3,6 +3,8 @@
 
 #include "answers.hpp"
 #include "console.hpp"
+#include "cpu_runner.hpp"
+#include "model_runner.hpp"
 #include "options.hpp"
 
 #include <zeroi2v/io/checkpoint.hpp>
@@ -12,7 +14,6 @@
 #include <zeroi2v/model/stated_config.hpp>
 #include <zeroi2v/model/stated_input.hpp>
 #include <zeroi2v/model/vit_config.hpp>
-#include <zeroi2v/tensor/tensor_view.hpp>
 
 #include <cstddef>
 #include <filesystem>
@@ -51,28 +52,11 @@ void note_untrained(opened_model const& model, console const& out);
 /// Class names: `--labels`, the preset's, or those that the file names.
 [[nodiscard]] class_names names_of(arguments const& typed, opened_model const& model, model_options const& choice);
 
-/// An engine for either kind of weights, with one workspace.
-class running_model {
-public:
-    /// Loads and packs the weights, and frees them.
-    running_model(opened_model const& model, run_options const& run, console const& out);
-    ~running_model();
-
-    [[nodiscard]] vit_config const& config() const noexcept { return config_; }
-    [[nodiscard]] std::string description() const; ///< `f32, 2 threads, avx2`
-
-    /// logits (V,K) of clips (V,T,3,S,S).
-    void forward(view<float const, 5> clips, view<float, 2> logits, progress* shown = nullptr);
-    /// features (V,T,C) of clips (V,T,3,S,S).
-    void features(view<float const, 5> clips, view<float, 3> out, progress* shown = nullptr);
-
-private:
-    struct engine; // its own file alone instantiates the engines
-
-    vit_config config_;
-    std::unique_ptr<engine> engine_;
-    run_options run_;
-};
+/// The model, loaded, packed and ready to compute where `run` says.
+/// Errors  as load_engine; on cuda too little memory -> device_error, where the device was asked for.
+[[nodiscard]] std::unique_ptr<model_runner> start_model(opened_model const& model, run_options const& run, console const& out);
+/// On the CPU, with a notice where the system gave fewer threads than were wanted.
+[[nodiscard]] std::unique_ptr<cpu_runner> start_on_cpu(cpu_runner::any_engine engine, run_options const& run, console const& out);
 
 /// Metadata of a file made with this model: version, config, input, labels, untrained.
 [[nodiscard]] file_metadata metadata_of(opened_model const& model, model_options const& choice);

@@ -1,5 +1,7 @@
 #include "options.hpp"
 
+#include "cuda_runner.hpp"
+
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/io/atomic_file.hpp>
@@ -34,7 +36,7 @@ std::vector<option_spec> input_group() {
 }
 
 std::vector<option_spec> run_group() {
-    return {{"--dtype", "f32|bf16|int8", "number format of the engine (default f32; f16 on cuda only)"},
+    return {{"--dtype", "f32|bf16|f16|int8", "number format of the engine (default f32; f16 on cuda only, int8 on the CPU only)"},
             {"--threads", "N", "1 to 1024 (default: the processors of this process)"},
             {"--device", "cpu|cuda|auto", "default cpu"}};
 }
@@ -95,14 +97,47 @@ std::size_t threads_option(arguments const& typed) {
     return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 1024);
 }
 
+namespace {
+
+device_error no_such_pair(dtype type, std::string const& device, std::string const& reason = {}) {
+    return device_error{error_code::unsupported_device, "--dtype: " + std::string{to_option(type)} + " found, on " + device + " expected" + (reason.empty() ? "" : "; " + reason)};
+}
+
+constexpr char const* cpu_types = "the CPU f32, bf16 or int8";
+
+} // namespace
+
 run_options::run_options(arguments const& typed, console const& out) : threads{threads_option(typed)} {
     auto const wanted = typed.choice("--dtype", {"f32", "bf16", "int8", "f16"}).value_or("f32");
-    auto const device = typed.choice("--device", {"cpu", "cuda", "auto"}).value_or("cpu");
-    if (device == "cuda") throw device_error{error_code::device_unavailable, "--device: cuda found, but this build is without CUDA, cpu or auto expected"};
-    if (wanted == "f16") throw device_error{error_code::unsupported_device, "--dtype: f16 found, on the CPU f32, bf16 or int8 expected"};
-    if (device == "auto") out.notice("built without CUDA: the model runs on the CPU");
-    type = wanted == "bf16" ? dtype::bf16 : wanted == "int8" ? dtype::i8 : dtype::f32;
+    auto const asked = typed.choice("--device", {"cpu", "cuda", "auto"}).value_or("cpu");
+    type = wanted == "bf16" ? dtype::bf16 : wanted == "int8" ? dtype::i8 : wanted == "f16" ? dtype::f16 : dtype::f32;
     kernels = &kernels_from_environment();
+    or_cpu = asked == "auto";
+    tells_device = asked != "cpu";
+    if (asked == "cpu") {
+        if (type == dtype::f16) throw no_such_pair(type, cpu_types);
+        return;
+    }
+    if (type == dtype::i8) {
+        if (!or_cpu) throw no_such_pair(type, "cuda f32, bf16 or f16");
+        out.notice("--dtype: int8 is the CPU's alone: the model runs on the CPU");
+        return;
+    }
+    try {
+        require_cuda();
+        device = device_kind::cuda;
+    } catch (device_error const& fault) {
+        *this = without_device(fault, out);
+    }
+}
+
+run_options run_options::without_device(device_error const& fault, console const& out) const {
+    if (!or_cpu) throw device_error{fault.code(), std::string{"--device: "} + fault.what()};
+    if (type == dtype::f16) throw no_such_pair(type, cpu_types, fault.what());
+    out.notice(std::string{fault.what()} + ": the model runs on the CPU");
+    run_options other = *this;
+    other.device = device_kind::cpu;
+    return other;
 }
 
 std::filesystem::path output_path(arguments const& typed, std::vector<std::filesystem::path> const& inputs, std::string_view option) {

@@ -3,8 +3,10 @@
 
 #include "arguments.hpp"
 #include "console.hpp"
+#include "model_runner.hpp"
 
 #include <zeroi2v/core/dtype.hpp>
+#include <zeroi2v/core/error.hpp>
 #include <zeroi2v/model/presets.hpp>
 #include <zeroi2v/model/stated_config.hpp>
 #include <zeroi2v/model/stated_input.hpp>
@@ -15,6 +17,7 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace zeroi2v::program {
@@ -49,15 +52,35 @@ struct input_options {
     input_options(arguments const& typed, model_options const& model);
 };
 
-/// RUN: how the model computes.
+/// RUN: how and where the model computes.
 struct run_options {
     dtype type = dtype::f32;
-    std::size_t threads = 1;
-    kernel_table const* kernels = nullptr;
+    std::size_t threads = 1;               ///< of the model on the CPU, and of decoding
+    kernel_table const* kernels = nullptr; ///< on the CPU
+    device_kind device = device_kind::cpu; ///< a CUDA device has been started
+    bool or_cpu = false;                   ///< `--device auto` chose the device: where it fails to take the model, the CPU does
+    bool tells_device = false;             ///< another device than the default was allowed, so that JSON names the one used
 
     /// Errors  a pair of device and dtype that does not exist, a device that is not there -> device_error.
     run_options(arguments const& typed, console const& out);
+
+    /// The same on the CPU, said in a notice, where `--device auto` chose a device that has failed.
+    /// Errors  the failure, where the device was asked for; a dtype that no CPU has -> device_error.
+    [[nodiscard]] run_options without_device(device_error const& fault, console const& out) const;
 };
+
+/// start(run), which makes engines; where `--device auto` chose a device that has no room for them, once more on the CPU.
+template <class Start>
+auto start_on_device(run_options const& run, console const& out, Start&& start) {
+    if (run.device == device_kind::cpu) return start(run);
+    std::optional<run_options> other;
+    try {
+        return start(run);
+    } catch (device_error const& fault) {
+        other = run.without_device(fault, out);
+    }
+    return start(*other);
+}
 
 /// What a user accepts in checkpoints beyond the rules.
 struct tolerance_options {

@@ -35,6 +35,7 @@
 #include <zeroi2v/nn/stdha_attention.hpp>
 #include <zeroi2v/nn/vit_block.hpp>
 #include <zeroi2v/ops/attention.hpp>
+#include <zeroi2v/ops/bilinear_taps.hpp>
 #include <zeroi2v/ops/default_kernels.hpp>
 #include <zeroi2v/ops/float_panels.hpp>
 #include <zeroi2v/ops/fma_limit.hpp>

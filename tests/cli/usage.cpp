@@ -173,24 +173,8 @@ TEST_CASE("words are one of a list") {
     check_error(run({"merge", "a", "-o", "c", "--preset", ""}), 2, "bad_option");
 }
 
-TEST_CASE("devices and dtypes that are not there") {
-    scratch const here;
-    auto const logits = [&](std::vector<std::string> more, conditions const& how = {}) {
-        std::vector<std::string> words{"logits", test_data("b16_short/merged.safetensors"), test_data("b16_short/case.safetensors"), "-o", here / "out",
-                                       "--config", test_data("b16_short/config.json")};
-        words.insert(words.end(), more.begin(), more.end());
-        return run(words, how);
-    };
-    check_error(logits({"--device", "cuda"}), 8, "device_unavailable", {"--device"});
-    check_error(logits({"--device", "cuda", "--dtype", "f16"}), 8, "device_unavailable");
-    check_error(logits({"--dtype", "f16"}), 8, "unsupported_device", {"--dtype", "f16"});
-    check_error(logits({}, {.environment = {{"ZEROI2V_ISA", "neon"}}}), 2, "bad_option", {"neon"});
-    check_error(run({"presets"}, {.environment = {{"ZEROI2V_ISA", "neon"}}}), 2, "bad_option");
-    CHECK(here.names().empty());
-    auto const automatic = logits({"--device", "auto"});
-    CHECK(automatic.status == 0);
-    CHECK(automatic.err == "zeroi2v: built without CUDA: the model runs on the CPU\n");
-    check_success(logits({"--device", "auto", "--quiet"}));
+TEST_CASE("instruction sets that are not there") {
+    check_error(run({"presets"}, {.environment = {{"ZEROI2V_ISA", "neon"}}}), 2, "bad_option", {"neon"});
     CHECK(run({"presets"}, {.environment = {{"ZEROI2V_ISA", "sse2"}}}).status == 0);
 }
 

@@ -47,11 +47,11 @@ configure -DCMAKE_DISABLE_FIND_PACKAGE_Eigen3=ON
 expect_status 1
 expect "apt install libeigen3-dev"
 
-# Parts that this version does not have are refused, not ignored.
-configure -DZEROI2V_CUDA=ON
+# CUDA and MPI are asked for, so their absence is an error.
+configure -DZEROI2V_CUDA=ON -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON
 expect_status 1
-expect "has no CUDA part"
-# MPI is asked for, so its absence is an error.
+expect "ZEROI2V_CUDA=ON: the CUDA toolkit 13 with nvcc and cuBLASLt not found" "https://developer.nvidia.com/cuda-downloads" \
+    "apt install cuda-toolkit-13-0" "-DCUDAToolkit_ROOT=FOLDER"
 configure -DZEROI2V_MPI=ON -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON
 expect_status 1
 expect "apt install libopenmpi-dev openmpi-bin"

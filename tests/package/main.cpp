@@ -7,6 +7,9 @@
 #if CONSUMER_mpi
 #include <zeroi2v/mpi/mpi_exchange.hpp>
 #endif
+#if CONSUMER_cuda
+#include <zeroi2v/cuda/device.hpp>
+#endif
 #if CONSUMER_video
 #include <zeroi2v/video/ffmpeg.hpp>
 #include <zeroi2v/video/frame_sampler.hpp>
@@ -30,6 +33,13 @@ int main([[maybe_unused]] int argc, [[maybe_unused]] char** argv) {
 #endif
 #if CONSUMER_mpi
     if (argc > 99) std::printf("%zu ranks\n", zeroi2v::mpi_exchange{}.ranks()); // linked, not run
+#endif
+#if CONSUMER_cuda
+    try {
+        std::printf("%zu CUDA devices\n", zeroi2v::list_devices().size());
+    } catch (zeroi2v::device_error const& fault) {
+        std::printf("no CUDA device: %s\n", fault.what());
+    }
 #endif
 #if CONSUMER_dispatch
     std::printf("%zu instruction sets\n", zeroi2v::built_isas().size());

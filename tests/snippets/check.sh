@@ -3,14 +3,14 @@
 # One line per violation, exit 1 if there is any, exit 2 if there was nothing to judge.
 #   * every code block names its language; C++ is spelled cpp
 #   * every cpp block stands literally, at any one indentation, in a file that the build compiles: tests/snippets/*.cpp
-#     or examples/*.cpp
+#     or examples/*.cpp; every cuda block in a tests/snippets/*.cu, which builds with ZEROI2V_CUDA compile
 #   * every relative link leads to a file
 set -u
 root=${1:?usage: check.sh ROOT}
 cd "$root" || exit 2
 
 documents=$(ls README.md CONTRIBUTING.md CHANGELOG.md docs/*.md tests/data/README.md 2>/dev/null)
-sources=$(ls tests/snippets/*.cpp examples/*.cpp 2>/dev/null)
+sources=$(ls tests/snippets/*.cpp tests/snippets/*.cu examples/*.cpp 2>/dev/null)
 [ -n "$documents" ] || { echo "documents: none under $root"; exit 2; }
 
 # shellcheck disable=SC2086
@@ -26,9 +26,9 @@ function stands(text, by,   i, pad, moved) {
 function judge_block(   i, by) {
     ++blocks
     for (i = 1; i <= source_count; ++i)
-        for (by = 0; by <= 12; by += 4)
-            if (stands(content[i], by == 0 ? "" : by)) return
-    fail(begun, "this cpp block stands in no file of tests/snippets or examples")
+        if ((name[i] ~ /\.cu$/) == (language == "cuda"))
+            for (by = 0; by <= 12; by += 4) if (stands(content[i], by == 0 ? "" : by)) return
+    fail(begun, "this " language " block stands in no file of tests/snippets or examples")
 }
 function judge_links(text,   target, folder) {
     while (match(text, /\]\([^)]*\)/)) {
@@ -53,7 +53,7 @@ BEGIN {
 FNR == 1 { if (inside) { print before ": a code block is not closed"; bad = 1 } inside = 0; before = FILENAME }
 /^ *```/ {
     if (inside) {
-        if (language == "cpp") judge_block()
+        if (language == "cpp" || language == "cuda") judge_block()
         inside = 0
         next
     }
@@ -69,7 +69,7 @@ inside { line[++lines] = substr($0, 1, indent) ~ /^ *$/ ? substr($0, indent + 1)
 { judge_links($0) }
 END {
     if (inside) { print before ": a code block is not closed"; bad = 1 }
-    if (blocks == 0) { print "documents: no cpp block found"; exit 2 }
-    if (!bad) printf "documents: %d files, %d cpp blocks and %d links, no violation\n", ARGC - 1, blocks, links
+    if (blocks == 0) { print "documents: no block of C++ found"; exit 2 }
+    if (!bad) printf "documents: %d files, %d blocks of C++ and %d links, no violation\n", ARGC - 1, blocks, links
     exit bad
 }' $documents

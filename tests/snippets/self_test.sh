@@ -25,9 +25,9 @@ expect() { # expect STATUS TEXT: the check ends with STATUS and prints TEXT
     fi
 }
 
-sound_tree; expect 0 "2 files, 2 cpp blocks and 2 links, no violation"
+sound_tree; expect 0 "2 files, 2 blocks of C++ and 2 links, no violation"
 rm "$work/tree/README.md" "$work/tree/docs/a.md"; expect 2 "none under"
-sound_tree; rm "$work/tree/docs/a.md"; sed -i 's/docs.a.md#part/README.md/' "$work/tree/README.md"; expect 2 "no cpp block"
+sound_tree; rm "$work/tree/docs/a.md"; sed -i 's/docs.a.md#part/README.md/' "$work/tree/README.md"; expect 2 "no block of C++"
 sound_tree; sed -i 's/use(x)/use(y)/' "$work/tree/docs/a.md"; expect 1 "docs/a.md:1: this cpp block"                     # one letter
 sound_tree; sed -i 's/use(x);/use(x)/' "$work/tree/docs/a.md"; expect 1 "docs/a.md:1: this cpp block"                    # one less
 sound_tree; sed -i 's/^use(x);/  use(x);/' "$work/tree/docs/a.md"; expect 1 "docs/a.md:1: this cpp block"                # indented apart
@@ -35,12 +35,15 @@ sound_tree; sed -i 's/    use(x)/    again(); use(x)/' "$work/tree/tests/snippet
 sound_tree; rm "$work/tree/examples/two.cpp"; expect 1 "docs/a.md:7: this cpp block"
 sound_tree; sed -i 's/^```sh/```/' "$work/tree/README.md"; expect 1 "README.md:3: the code block names no language"
 sound_tree; sed -i '1s/cpp/c++/' "$work/tree/docs/a.md"; expect 1 "docs/a.md:1: the language of C++"
-sound_tree; printf '* in a list:\n\n  ```cpp\n  int x = 1;\n\n  use(x);\n  ```\n' >> "$work/tree/README.md"; expect 0 "3 cpp blocks"
+sound_tree; printf '* in a list:\n\n  ```cpp\n  int x = 1;\n\n  use(x);\n  ```\n' >> "$work/tree/README.md"; expect 0 "3 blocks of C++"
 sed -i 's/^  use(x)/  use(y)/' "$work/tree/README.md"; expect 1 "README.md:10: this cpp block"
+sound_tree; printf '```cuda\nint x = 1;\n```\n' >> "$work/tree/README.md"; expect 1 "README.md:8: this cuda block"          # in a .cpp only
+cp "$work/tree/tests/snippets/one.cpp" "$work/tree/tests/snippets/one.cu"; expect 0 "3 blocks of C++"
+rm "$work/tree/tests/snippets/one.cpp"; expect 1 "docs/a.md:1: this cpp block"                                         # in a .cu only
 sound_tree; printf '```sh\nmake\n' >> "$work/tree/docs/a.md"; expect 1 "docs/a.md: a code block is not closed"
 sound_tree; rm "$work/tree/docs/a.md"; printf '```cpp\nint x = 1;\n```\n' >> "$work/tree/README.md"; expect 1 "README.md:7: the link leads to docs/a.md"
 sound_tree; sed -i 's/..\/README.md/README.md/' "$work/tree/docs/a.md"; expect 1 "docs/a.md:11: the link leads to docs/README.md"
 
 rm -rf "$work/tree"
 echo "self test of the check of the documents: $cases cases, $failures failed"
-[ $failures -eq 0 ] && [ $cases -ge 15 ]
+[ $failures -eq 0 ] && [ $cases -ge 18 ]

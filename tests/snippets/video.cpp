@@ -21,6 +21,14 @@ void with_a_decoder_of_your_own(zeroi2v::image_view (*frame_at)(std::size_t), st
     static_cast<void>(clip);
 }
 
+void for_a_device() {
+    auto const& preset = zeroi2v::presets::clip_b16_k400_8f;
+    zeroi2v::video_reader reader{"video.mp4", {.threads = 2}};
+    zeroi2v::sampled_video const sampled = zeroi2v::sample_video(reader, preset.input, preset.sizes.frames, preset.sizes.image_size);
+    // clip c, frame t shows sampled.frames[sampled.shown[c * T + t]]
+    static_cast<void>(sampled);
+}
+
 void only_frames() {
     std::array<std::size_t, 3> const wanted{0, 10, 20};
     auto const decoded = zeroi2v::decode_frames("video.mp4", wanted, {.lenient = true, .threads = 2, .max_seconds = 10});

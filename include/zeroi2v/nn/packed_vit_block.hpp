@@ -22,9 +22,6 @@
 
 namespace zeroi2v {
 
-/// Epsilon of every layer norm of CLIP and ZeroI2V.
-inline constexpr float layer_norm_epsilon = 1e-5F;
-
 namespace detail {
 
 /// A layer norm's parameters widened to float.

@@ -641,6 +641,8 @@ public:
     }
 
     [[nodiscard]] video_info const& info() const noexcept { return info_; }
+    /// Of the file, as errors say it.
+    [[nodiscard]] std::string const& name() const noexcept { return file_.name(); }
 
     /// A guess, mostly right, at how many frames a pass will find: what the container states, else a count of packets.
     [[nodiscard]] std::size_t expected_frames() {

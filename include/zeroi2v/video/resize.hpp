@@ -3,12 +3,12 @@
 
 #include <zeroi2v/core/assert.hpp>
 #include <zeroi2v/core/error.hpp>
+#include <zeroi2v/ops/bilinear_taps.hpp>
 #include <zeroi2v/video/crop.hpp>
 #include <zeroi2v/video/image.hpp>
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -60,13 +60,8 @@ public:
         ZEROI2V_REQUIRE(window.height <= to.height && window.top <= to.height - window.height
                             && window.width <= to.width && window.left <= to.width - window.width,
                         "zeroi2v::bilinear_resizer: the window must lie in the resized picture");
-        columns_ = taps(from.width, to.width, window.left, window.width);
-        rows_ = taps(from.height, to.height, window.top, window.height);
-        for (tap& column : columns_) {
-            if (column.first != column.second) continue;
-            column.first_weight = 2048; // at the border OpenCV takes the one column whole; rows keep two weights
-            column.second_weight = 0;
-        }
+        columns_ = bilinear_taps(from.width, to.width, window.left, window.width, true);
+        rows_ = bilinear_taps(from.height, to.height, window.top, window.height, false);
     }
 
     [[nodiscard]] crop_window const& window() const noexcept { return window_; }
@@ -81,7 +76,7 @@ public:
                                                       std::vector<std::int32_t>(values)};
         std::array<std::size_t, 2> held{nothing, nothing};
         for (std::size_t y = 0; y < window_.height; ++y) {
-            tap const& row = rows_[y];
+            bilinear_tap const& row = rows_[y];
             if (held[1] == row.first) {
                 std::swap(line[0], line[1]);
                 std::swap(held[0], held[1]);
@@ -95,53 +90,18 @@ public:
 private:
     static constexpr std::size_t nothing = std::numeric_limits<std::size_t>::max();
 
-    /// Two neighbours in the source and their weights in units of 1/2048.
-    struct tap {
-        std::size_t first;
-        std::size_t second;
-        std::int32_t first_weight;
-        std::int32_t second_weight;
-    };
-
-    [[nodiscard]] static std::vector<tap> taps(std::size_t in, std::size_t out, std::size_t begin, std::size_t count) {
-        double const scale = 1.0 / (static_cast<double>(out) / static_cast<double>(in));
-        std::vector<tap> result(count);
-        for (std::size_t i = 0; i < count; ++i) {
-            // volatile: never fused with the subtraction
-            double const volatile product = (static_cast<double>(begin + i) + 0.5) * scale;
-            auto const position = static_cast<float>(product - 0.5);
-            float const floor = std::floor(position);
-            float const rest = position - floor;
-            auto const left = static_cast<std::int64_t>(floor);
-            auto const last = static_cast<std::int64_t>(in) - 1;
-            auto const inside = [&](std::int64_t at) {
-                return static_cast<std::size_t>(std::clamp<std::int64_t>(at, 0, last));
-            };
-            result[i] = {inside(left), inside(left + 1), weight(1.0F - rest), weight(rest)};
-        }
-        return result;
-    }
-
-    /// Rounds share * 2048, an exact half to even; share is in [0, 1].
-    [[nodiscard]] static std::int32_t weight(float share) noexcept {
-        float const scaled = share * 2048.0F; // exact: a power of two
-        auto const below = static_cast<std::int32_t>(scaled);
-        float const rest = scaled - static_cast<float>(below);
-        return below + (rest > 0.5F || (rest == 0.5F && below % 2 != 0) ? 1 : 0);
-    }
-
     void across(image_view source, std::size_t row, std::vector<std::int32_t>& line) const noexcept {
         std::uint8_t const* const pixels = source.data() + row * source.stride(0);
         std::int32_t* out = line.data();
-        for (tap const& column : columns_) {
-            std::uint8_t const* const a = pixels + column.first * 3;
-            std::uint8_t const* const b = pixels + column.second * 3;
+        for (bilinear_tap const& column : columns_) {
+            std::uint8_t const* const a = pixels + std::size_t{column.first} * 3;
+            std::uint8_t const* const b = pixels + std::size_t{column.second} * 3;
             for (std::size_t channel = 0; channel < 3; ++channel)
                 *out++ = a[channel] * column.first_weight + b[channel] * column.second_weight;
         }
     }
 
-    static void down(std::int32_t const* above, std::int32_t const* below, tap const& row, std::size_t values,
+    static void down(std::int32_t const* above, std::int32_t const* below, bilinear_tap const& row, std::size_t values,
                      std::uint8_t* out) noexcept {
         for (std::size_t i = 0; i < values; ++i)
             out[i] = static_cast<std::uint8_t>(
@@ -151,8 +111,8 @@ private:
 
     image_size from_;
     crop_window window_;
-    std::vector<tap> columns_; // (window.width)
-    std::vector<tap> rows_;    // (window.height)
+    std::vector<bilinear_tap> columns_; // (window.width)
+    std::vector<bilinear_tap> rows_;    // (window.height)
 };
 
 /// The whole picture at another size.
