@@ -46,6 +46,7 @@
 #include <zeroi2v/ops/kernels/matmul.hpp>
 #include <zeroi2v/ops/kernels/rows.hpp>
 #include <zeroi2v/ops/kernels/tile.hpp>
+#include <zeroi2v/ops/kernels/tile_matmul.hpp>
 #include <zeroi2v/ops/kernels/tuning.hpp>
 #include <zeroi2v/ops/layer_norm.hpp>
 #include <zeroi2v/ops/matmul.hpp>
@@ -71,6 +72,7 @@
 #include <zeroi2v/simd/math.hpp>
 #include <zeroi2v/simd/pack.hpp>
 #include <zeroi2v/simd/products.hpp>
+#include <zeroi2v/simd/tiles.hpp>
 #include <zeroi2v/stdha/draw.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
 #include <zeroi2v/stdha/row_bases.hpp>
