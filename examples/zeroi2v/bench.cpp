@@ -157,13 +157,13 @@ std::optional<std::size_t> peak_rss(variant which, material const& m, run_option
     return static_cast<std::size_t>(used.ru_maxrss) * 1024; // Linux counts in KiB
 }
 
-/// Register-only FMAs on all threads, GFLOP/s.
-class fma_limit {
+/// Register-only FMAs or dot products on all threads, GFLOP/s.
+class register_limit {
 public:
-    fma_limit(kernel_table const& kernels, std::size_t threads) : kernels_{kernels}, team_{static_cast<int>(threads)} {
+    register_limit(std::size_t (*loop)(std::size_t iterations) noexcept, std::size_t threads) : loop_{loop}, team_{static_cast<int>(threads)} {
         while (iterations_ < (std::size_t{1} << 40U)) { // until one measurement lasts 20 ms
             stopwatch const clock;
-            kernels_.fma_loop(iterations_);
+            loop_(iterations_);
             if (clock.seconds() > 0.02) break;
             iterations_ *= 2;
         }
@@ -172,13 +172,13 @@ public:
     void measure() {
         std::atomic<std::size_t> flops{0};
         stopwatch const clock;
-        team_.run(team_.concurrency(), [&](int) { flops += kernels_.fma_loop(iterations_); });
+        team_.run(team_.concurrency(), [&](int) { flops += loop_(iterations_); });
         best_ = std::max(best_, static_cast<double>(flops.load()) / clock.seconds() * 1e-9);
     }
     [[nodiscard]] double best() const noexcept { return best_; }
 
 private:
-    kernel_table const& kernels_;
+    std::size_t (*loop_)(std::size_t iterations) noexcept;
     thread_team team_;
     std::size_t iterations_ = 1024;
     double best_ = 0;
@@ -209,7 +209,7 @@ struct measurement {
     std::string description; ///< of the merged model's runner
     std::array<std::optional<std::size_t>, 3> peak_rss{};    ///< of a process, on the CPU
     std::array<std::optional<std::size_t>, 3> device_bytes{}; ///< weights and activations on a CUDA device
-    double limit = 0;                                        ///< on the CPU
+    double fma_limit = 0, dot_limit = 0;                     ///< operations per second on the CPU; the latter of what multiplies the weights
     forward_profile profile{};                               ///< the fastest of some forwards, on the CPU
     dtype_loss loss{};                                       ///< of the merged model
 };
@@ -276,20 +276,27 @@ measurement measure(material const& m, run_options const& wanted, bench_options 
     measurement result{.run = run, .description = contestants.back().runner().description(), .peak_rss = peaks};
     std::size_t done = 3;
     auto const clip = random_clip(m.config, 0);
-    std::optional<fma_limit> limit;
-    if (on_cpu) limit.emplace(*run.kernels, run.threads);
+    auto const dot_loop = on_cpu ? run.kernels->matmul(run.type)->dot_loop : nullptr;
+    std::optional<register_limit> fma, dot;
+    if (on_cpu) fma.emplace(run.kernels->fma_loop, run.threads);
+    if (dot_loop != nullptr) dot.emplace(dot_loop, run.threads);
+    auto const measure_limits = [&] {
+        if (fma) fma->measure();
+        if (dot) dot->measure();
+    };
     for (auto& each : contestants) each.seconds(clip); // warm
     for (std::size_t r = 0; r < repetitions; ++r) {
         for (std::size_t i = 0; i < contestants.size(); ++i) {
             std::size_t const which = r % 2 == 0 ? i : contestants.size() - 1 - i; // nobody is always first
-            if (limit) limit->measure();
+            measure_limits();
             result.seconds[which].push_back(contestants[which].seconds(clip));
         }
-        if (limit) limit->measure();
+        measure_limits();
         shown.step(++done);
     }
     if (on_cpu) {
-        result.limit = limit->best();
+        result.fma_limit = fma->best();
+        result.dot_limit = dot ? dot->best() : result.fma_limit;
         for (std::size_t r = 0; r < std::min<std::size_t>(repetitions, 3); ++r) {
             auto const [seconds, times] = contestants.back().profile(clip);
             if (r == 0 || seconds < result.profile.seconds) result.profile = {seconds, times, contestants.back().threads()};
@@ -325,8 +332,9 @@ nlohmann::ordered_json document_of(stated_config const& stated, measurement cons
         return object;
     };
     bool const on_cpu = run.device == device_kind::cpu;
+    auto const limit = [on_cpu](double value) { return on_cpu ? json(value) : json(nullptr); };
     json document{{"config", to_json(stated)}, {"isa", std::string{to_string(run.kernels->level)}}, {"threads", run.threads},
-            {"dtype", std::string{to_option(run.type)}}, {"gflop", gflop}, {"fma_limit_gflops", on_cpu ? json(result.limit) : json(nullptr)},
+            {"dtype", std::string{to_option(run.type)}}, {"gflop", gflop}, {"fma_limit_gflops", limit(result.fma_limit)}, {"dot_limit_gflops", limit(result.dot_limit)},
             {"plain_s", result.seconds[0]}, {"adapted_s", result.seconds[1]}, {"merged_s", result.seconds[2]},
             {"peak_rss_bytes", three(result.peak_rss)}};
     if (run.tells_device) {
@@ -340,48 +348,63 @@ nlohmann::ordered_json document_of(stated_config const& stated, measurement cons
 std::string variants_text(measurement const& result, double gflop) {
     bool const on_cpu = result.run.device == device_kind::cpu;
     std::string text = gflop_text(gflop) + " GFLOP per clip, " + result.description;
-    if (on_cpu) text += "; FMA limit " + fixed(result.limit, 1) + " GFLOP/s, " + fixed(gflop / result.limit, 4) + " s per clip";
+    if (on_cpu) {
+        text += "; FMA limit " + fixed(result.fma_limit, 1) + " GFLOP/s, ";
+        if (result.run.kernels->matmul(result.run.type)->dot_loop != nullptr)
+            text += std::string{to_option(result.run.type)} + " dot product limit " + fixed(result.dot_limit, 1) + " GFLOP/s, ";
+        text += fixed(gflop / result.dot_limit, 4) + " s per clip";
+    }
     text += std::string{"\n             best s  median s  GFLOP/s"} + (on_cpu ? "  of the limit  peak memory\n" : "  device memory\n");
     auto const best = [&](std::size_t i) { return *std::ranges::min_element(result.seconds[i]); };
     auto const memory = [](std::optional<std::size_t> bytes) { return bytes ? bytes_text(static_cast<double>(*bytes)) : std::string{"?"}; };
     for (std::size_t i = 0; i < 3; ++i) {
         text += left(variant_names[i], 9) + cell(fixed(best(i), 4), 10) + cell(fixed(median(result.seconds[i]), 4), 10) + cell(fixed(gflop / best(i), 1), 9);
-        if (on_cpu) text += cell(fixed(100 * gflop / best(i) / result.limit, 1) + " %", 14) + cell(memory(result.peak_rss[i]), 13) + "\n";
+        if (on_cpu) text += cell(fixed(100 * gflop / best(i) / result.dot_limit, 1) + " %", 14) + cell(memory(result.peak_rss[i]), 13) + "\n";
         else text += cell(memory(result.device_bytes[i]), 15) + "\n";
     }
     for (std::size_t const i : {2U, 1U})
         text += left(std::string{variant_names[i]} + "/plain", 14) + fixed(best(i) / best(0), 4) + " (best), " + fixed(median(result.seconds[i]) / median(result.seconds[0]), 4) + " (median)\n";
     if (!on_cpu) return text;
-    return text + left("merged/limit", 14) + fixed(best(2) * result.limit / gflop, 4) + " (best), " + fixed(median(result.seconds[2]) * result.limit / gflop, 4) + " (median)\n";
+    return text + left("merged/limit", 14) + fixed(best(2) * result.dot_limit / gflop, 4) + " (best), " + fixed(median(result.seconds[2]) * result.dot_limit / gflop, 4) + " (median)\n";
 }
 
-/// Time, work and share of the limit of every group; then, in one line, which groups the time beyond the limit went to.
-std::string profile_text(forward_profile const& profile, vit_config const& config, double limit, std::optional<std::pair<double, double>> const& video) {
+/// The Linears of the blocks multiply in the type of --dtype, everything else in float.
+double limit_of(op_group group, measurement const& result) noexcept {
+    bool const linear = group == op_group::qkv || group == op_group::proj || group == op_group::mlp || group == op_group::adapters;
+    return linear ? result.dot_limit : result.fma_limit;
+}
+
+/// Time, work and share of its limit of every group; then, in one line, which groups the time beyond the limit went to.
+std::string profile_text(measurement const& result, vit_config const& config, std::optional<std::pair<double, double>> const& video) {
+    forward_profile const& profile = result.profile;
     auto const flops = op_flops(config);
     auto const threads = static_cast<double>(profile.threads);
     std::string text = "\none forward of the merged model, " + fixed(profile.seconds, 4) + " s\n              seconds   share    GFLOP  of the limit\n";
-    auto const row = [&](std::string_view name, double seconds, double gflop) {
+    auto const row = [&](std::string_view name, double seconds, double gflop, double limit) {
         text += left(std::string{name}, 11) + cell(fixed(seconds, 4), 10) + cell(fixed(100 * seconds / profile.seconds, 1) + " %", 8);
         if (gflop > 0) text += cell(gflop_text(gflop), 9) + cell(fixed(100 * gflop / seconds / limit, 1) + " %", 14);
         text += "\n";
     };
+    double allowed = 0;
     std::vector<std::pair<double, std::string>> beyond; // seconds more than the limit asks for
     for (op_group const group : all_op_groups) {
         double const seconds = profile.thread_times[group] / threads, gflop = flops[group] * 1e-9;
         if (seconds == 0) continue;
-        row(to_string(group), seconds, gflop);
+        double const limit = limit_of(group, result);
+        row(to_string(group), seconds, gflop, limit);
+        allowed += gflop / limit;
         beyond.emplace_back(seconds - gflop / limit, to_string(group));
     }
     double const waiting = std::max(profile.seconds - profile.thread_times.total() / threads, 0.0);
-    row("waiting", waiting, 0);
+    row("waiting", waiting, 0, 1);
     beyond.emplace_back(waiting, "waiting");
     if (video) {
-        row("decode", video->first, 0);
-        row("preprocess", video->second, 0);
+        row("decode", video->first, 0, 1);
+        row("preprocess", video->second, 0, 1);
         text += "(decode and preprocess: one view, before the forward)\n";
     }
     std::ranges::sort(beyond, std::greater<>{});
-    text += fixed(profile.seconds - flops.total() * 1e-9 / limit, 4) + " s beyond what the limit allows for the " + gflop_text(flops.total() * 1e-9) + " GFLOP computed: ";
+    text += fixed(profile.seconds - allowed, 4) + " s beyond what the limit allows for the " + gflop_text(flops.total() * 1e-9) + " GFLOP computed: ";
     for (std::size_t i = 0; i < 4; ++i) text += (i == 0 ? "" : ", ") + beyond[i].second + " " + fixed(beyond[i].first, 4);
     return text + "\n";
 }
@@ -417,7 +440,7 @@ int run_bench(arguments const& typed, console const& out) {
         return 0;
     }
     bool const on_cpu = result.run.device == device_kind::cpu;
-    out.print(variants_text(result, gflop) + (on_cpu ? profile_text(result.profile, m.config, result.limit, video_times) : video_times ? video_text(*video_times) : "")
+    out.print(variants_text(result, gflop) + (on_cpu ? profile_text(result, m.config, video_times) : video_times ? video_text(*video_times) : "")
               + (result.loss.clips > 0 ? loss_text(result.loss, run.type) : "") + (m.model ? "" : "random weights\n"));
     return 0;
 }

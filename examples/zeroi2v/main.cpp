@@ -39,7 +39,7 @@ std::string general_help(std::span<command const> commands) {
     }
     return text + "\nzeroi2v COMMAND --help says what a command takes. zeroi2v --version says the version.\n"
                   "Exit status: 0 done, 2 usage, 3 checkpoint, 4 model or configuration, 5 video, 6 training, 7 resources, 8 device.\n"
-                  "ZEROI2V_ISA=sse2|avx2|avx512|avx512vnni|avx512bf16 forces an instruction set.\n";
+                  "ZEROI2V_ISA=sse2|avx2|avx512|avx512vnni|avx512bf16|amx forces an instruction set.\n";
 }
 
 int run(std::span<char const* const> words) {

@@ -47,6 +47,7 @@
 #include <zeroi2v/ops/kernels/matmul.hpp>
 #include <zeroi2v/ops/kernels/rows.hpp>
 #include <zeroi2v/ops/kernels/tile.hpp>
+#include <zeroi2v/ops/kernels/tile_matmul.hpp>
 #include <zeroi2v/ops/kernels/tuning.hpp>
 #include <zeroi2v/ops/layer_norm.hpp>
 #include <zeroi2v/ops/matmul.hpp>
@@ -72,6 +73,7 @@
 #include <zeroi2v/simd/math.hpp>
 #include <zeroi2v/simd/pack.hpp>
 #include <zeroi2v/simd/products.hpp>
+#include <zeroi2v/simd/tiles.hpp>
 #include <zeroi2v/stdha/draw.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
 #include <zeroi2v/stdha/row_bases.hpp>

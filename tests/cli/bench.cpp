@@ -19,13 +19,15 @@ namespace {
 void check_document(outcome const& found, std::size_t repetitions) {
     CHECK(found.status == 0);
     auto const document = json::parse(found.out);
-    CHECK(document.size() == 10);
+    CHECK(document.size() == 11);
     CHECK(document["config"]["width"] == 96);
     CHECK(document["isa"].is_string());
     CHECK(document["threads"] == 2);
     CHECK(document["dtype"].is_string());
     CHECK(document["gflop"].get<double>() > 0);
     CHECK(document["fma_limit_gflops"].get<double>() > 0.1);
+    CHECK(document["dot_limit_gflops"].get<double>() > 0.1);
+    if (document["dtype"] == "f32") CHECK(document["dot_limit_gflops"] == document["fma_limit_gflops"]);
     for (auto const* const name : {"plain", "adapted", "merged"}) {
         auto const& seconds = document[std::string{name} + "_s"];
         REQUIRE(seconds.size() == repetitions);

@@ -93,7 +93,7 @@ TEST_CASE("golden models: logits before and after merging, through every command
 TEST_CASE("every instruction set of this machine gives the golden logits, every number of threads the same bits") {
     scratch const here;
     int ran = 0;
-    for (std::string const isa : {"sse2", "avx2", "avx512", "avx512vnni", "avx512bf16"}) {
+    for (std::string const isa : {"sse2", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx"}) {
         conditions const how{.environment = {{"ZEROI2V_ISA", isa}}};
         auto const probe = run({"presets"}, how);
         if (probe.status != 0) {

@@ -64,10 +64,11 @@ for object in "$@"; do
         avx2)
             judge "$object" $isa f32_product 6 2 'vfmadd[0-9]*ps' || status=1
             judge "$object" $isa s16_product 6 2 'vpmaddwd' || status=1 ;;
-        avx512*)
+        avx512*|amx)
             judge "$object" $isa f32_product 8 3 'vfmadd[0-9]*ps.*zmm' || status=1
             judge "$object" $isa f32_product 12 2 'vfmadd[0-9]*ps.*zmm' || status=1
-            [ $isa = avx512 ] || judge "$object" $isa vnni_product 8 3 'vpdpbusd' || status=1
+            case $isa in avx512vnni|avx512bf16) ;; *) continue ;; esac # amx multiplies both by tiles
+            judge "$object" $isa vnni_product 8 3 'vpdpbusd' || status=1
             [ $isa != avx512bf16 ] || judge "$object" $isa bf16_dot_product 8 3 'vdpbf16ps' || status=1 ;;
     esac
 done

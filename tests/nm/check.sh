@@ -4,7 +4,7 @@
 # and a copy compiled for a newer processor must not serve an older one.
 # Prints one line per violation and exits 1; exits 2 where no such object is found.
 set -u
-tag='zeroi2v::arch::(sse2|avx2|avx512[a-z0-9]*)|xsimd::(sse[0-9a-z_]*|ssse3|avx[0-9a-z_]*|fma[0-9]<)'
+tag='zeroi2v::arch::(sse2|avx2|avx512[a-z0-9]*|amx)|xsimd::(sse[0-9a-z_]*|ssse3|avx[0-9a-z_]*|fma[0-9]<)'
 weak=$(mktemp) && trap 'rm -f "$weak"' EXIT
 objects=0
 for file in "$@"; do

@@ -57,12 +57,15 @@ struct matmul_kernel {
     std::size_t k_slab;           ///< the products of a longer k are taken in slabs where there is room; 0: never
     std::size_t panel_width;      ///< channels of one panel
     std::size_t group;            ///< consecutive k of one channel that lie together in a panel
+    std::size_t k_multiple;       ///< panels and prepared rows are padded with zeros to a multiple of it, itself one of group
     std::size_t weight_bytes;     ///< of one element of a panel
     std::size_t activation_bytes; ///< of one prepared element
     std::size_t max_k;            ///< the longest sum that cannot overflow
     bool weight_sums;             ///< reads matmul_args::sums
+    /// Nothing but its dot products on registers; returns the operations done, two per multiply-add. Null: it multiplies by FMAs.
+    std::size_t (*dot_loop)(std::size_t iterations) noexcept;
 
-    [[nodiscard]] constexpr std::size_t padded_k(std::size_t k) const noexcept { return (k + group - 1) / group * group; }
+    [[nodiscard]] constexpr std::size_t padded_k(std::size_t k) const noexcept { return (k + k_multiple - 1) / k_multiple * k_multiple; }
     [[nodiscard]] constexpr std::size_t panel_bytes(std::size_t k) const noexcept {
         return padded_k(k) * panel_width * weight_bytes;
     }

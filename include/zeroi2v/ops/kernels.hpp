@@ -7,6 +7,7 @@
 #include <zeroi2v/ops/kernels/elementwise.hpp>
 #include <zeroi2v/ops/kernels/matmul.hpp>
 #include <zeroi2v/ops/kernels/rows.hpp>
+#include <zeroi2v/ops/kernels/tile_matmul.hpp>
 #include <zeroi2v/ops/kernels/tuning.hpp>
 #include <zeroi2v/simd/arch.hpp>
 #include <zeroi2v/simd/pack.hpp>
@@ -39,14 +40,20 @@ std::size_t fma_loop(std::size_t iterations) noexcept {
     return iterations * chains * floats::size * 2;
 }
 
+template <class Product, std::size_t Rows, std::size_t Vectors>
+[[nodiscard]] consteval matmul_kernel kernel_of_product() {
+    if constexpr (tile_product_type<Product>) return tile_kernel_of<Product>();
+    else return matmul_kernel_of<Product, Rows, Vectors>();
+}
+
 template <class Arch>
 [[nodiscard]] consteval kernel_table make_kernel_table() {
     constexpr std::size_t rows = tuning<pack<float, Arch>::size>::rows;
     constexpr std::size_t vectors = tuning<pack<float, Arch>::size>::vectors;
     return {.level = Arch::level,
             .f32 = matmul_kernel_of<f32_product<Arch>, rows, vectors>(),
-            .bf16 = matmul_kernel_of<typename products<Arch>::bf16, rows, vectors>(),
-            .i8 = matmul_kernel_of<typename products<Arch>::i8, rows, vectors>(),
+            .bf16 = kernel_of_product<typename products<Arch>::bf16, rows, vectors>(),
+            .i8 = kernel_of_product<typename products<Arch>::i8, rows, vectors>(),
             .layer_norm = &layer_norm<Arch>,
             .softmax = &softmax<Arch>,
             .quick_gelu = &quick_gelu_array<Arch>,

@@ -105,7 +105,7 @@ struct matmul_call {
 /// Shapes    a (M,K), weights (N,K) packed, bias (N) if packed with one, residual and c (M,N); rows at any stride.
 /// Aliasing  residual may be c; c shares nothing with a.
 /// Numerics  f32 and bf16 weights: each element is a sum of blocks of 256 products, each block accumulated in order of k in
-///           float, then bias, activation, residual. bf16 weights on avx512bf16: a is rounded to bf16 first. int8: a is
+///           float, then bias, activation, residual. bf16 weights on avx512bf16 and amx: a is rounded to bf16 first; on amx in blocks of 3072. int8: a is
 ///           rounded to 8 bits with one scale per row, the sum is exact. The same bits for every executor.
 ///           K = 0 gives act(bias) + residual; M = 0 does nothing.
 /// Errors    extents mismatch, weights packed for other kernels, scratch too small -> ZEROI2V_REQUIRE.

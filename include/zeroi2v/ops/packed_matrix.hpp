@@ -10,6 +10,7 @@
 #include <zeroi2v/tensor/aligned_buffer.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -60,17 +61,17 @@ public:
     packed_matrix(kernel_table const& kernels, dtype type, stored_tensor const& weight, stored_tensor const* bias = nullptr,
                   packing const& options = {})
         : packed_matrix{kernels, type, options, row_count(weight), column_count(weight)} {
-        std::size_t const columns = column_count(weight);
-        ZEROI2V_REQUIRE(bias == nullptr || (is_weight_dtype(bias->type()) && bias->count() == row_count(weight)),
-                        "zeroi2v::packed_matrix: bias must be f32, f16 or bf16 and have one value per row");
-        pack([&](std::size_t row, std::span<float> out) {
-            weight.widen(row * columns, out);
-            if (options.scale != 1)
-                for (float& value : out) value = scaled(value, options.scale);
-        }, options);
-        ZEROI2V_REQUIRE(bias == nullptr || !options.transposed, "zeroi2v::packed_matrix: a transposed matrix has no bias");
-        if (bias != nullptr)
-            pack_bias([&](std::size_t row) { return static_cast<float>(bias->value(row) * options.scale); }, options.first_row);
+        fill(weight, bias, options);
+    }
+
+    /// Packs another weight of the same shape, with or without a bias as before, in the place of this one; allocates one row.
+    /// Errors  as the constructor's; another shape -> ZEROI2V_REQUIRE.
+    void repack(stored_tensor const& weight, stored_tensor const* bias, packing const& options) {
+        ZEROI2V_REQUIRE(!empty() && options.first_row <= row_count(weight), "zeroi2v::packed_matrix: the first row must be in the matrix");
+        std::size_t const rows = std::min(options.rows, row_count(weight) - options.first_row), columns = column_count(weight);
+        ZEROI2V_REQUIRE((options.transposed ? outputs_ == columns && inputs_ == rows : outputs_ == rows && inputs_ == columns) && (bias != nullptr) == has_bias(),
+                        "zeroi2v::packed_matrix: a weight of the same shape is packed in the place of another");
+        fill(weight, bias, options);
     }
 
     [[nodiscard]] std::size_t outputs() const noexcept { return outputs_; }
@@ -128,6 +129,20 @@ private:
     }
     [[nodiscard]] static float scaled(float value, double scale) noexcept {
         return scale == 1 ? value : static_cast<float>(static_cast<double>(value) * scale);
+    }
+
+    void fill(stored_tensor const& weight, stored_tensor const* bias, packing const& options) {
+        std::size_t const columns = column_count(weight);
+        ZEROI2V_REQUIRE(bias == nullptr || (is_weight_dtype(bias->type()) && bias->count() == row_count(weight)),
+                        "zeroi2v::packed_matrix: bias must be f32, f16 or bf16 and have one value per row");
+        pack([&](std::size_t row, std::span<float> out) {
+            weight.widen(row * columns, out);
+            if (options.scale != 1)
+                for (float& value : out) value = scaled(value, options.scale);
+        }, options);
+        ZEROI2V_REQUIRE(bias == nullptr || !options.transposed, "zeroi2v::packed_matrix: a transposed matrix has no bias");
+        if (bias != nullptr)
+            pack_bias([&](std::size_t row) { return static_cast<float>(bias->value(row) * options.scale); }, options.first_row);
     }
 
     template <class ReadRow>
@@ -204,7 +219,7 @@ private:
 
     template <class Value>
     void pack_bias(Value value, std::size_t first_row) {
-        bias_ = aligned_buffer{outputs_ * sizeof(float)};
+        if (bias_.size() == 0) bias_ = aligned_buffer{outputs_ * sizeof(float)};
         for (std::size_t n = 0; n < outputs_; ++n) reinterpret_cast<float*>(bias_.data())[n] = value(first_row + n);
     }
 

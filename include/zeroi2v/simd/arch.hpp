@@ -29,6 +29,8 @@ struct avx512 : xsimd::avx512bw { static constexpr isa level = isa::avx512; };
 struct avx512vnni : xsimd::avx512bw { static constexpr isa level = isa::avx512vnni; };
 /// AVX-512 with VL, VNNI and BF16.
 struct avx512bf16 : xsimd::avx512bw { static constexpr isa level = isa::avx512bf16; };
+/// AVX-512 with VL, VNNI, BF16 and AMX TILE, BF16, INT8.
+struct amx : xsimd::avx512bw { static constexpr isa level = isa::amx; };
 
 } // namespace zeroi2v::arch
 
@@ -57,13 +59,15 @@ ZEROI2V_REGISTERS(avx2, xsimd::fma3<xsimd::avx2>);
 ZEROI2V_REGISTERS(avx512, xsimd::avx512bw);
 ZEROI2V_REGISTERS(avx512vnni, xsimd::avx512bw);
 ZEROI2V_REGISTERS(avx512bf16, xsimd::avx512bw);
+ZEROI2V_REGISTERS(amx, xsimd::avx512bw);
 #endif
 #undef ZEROI2V_REGISTERS
 } // namespace xsimd::types
 
 namespace zeroi2v {
 
-/// The instruction set of this translation unit's own compiler flags.
+/// The instruction set of this translation unit's own compiler flags. Never amx: a process must ask the operating system for it, which
+/// zeroi2v::dispatch does.
 #if XSIMD_WITH_AVX512BW && defined(__AVX512VL__) && defined(__AVX512VNNI__) && defined(__AVX512BF16__)
 using default_arch = arch::avx512bf16;
 #elif XSIMD_WITH_AVX512BW && defined(__AVX512VL__) && defined(__AVX512VNNI__)

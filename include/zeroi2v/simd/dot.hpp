@@ -103,6 +103,18 @@ ZEROI2V_ALWAYS_INLINE void narrow(__m512i values, std::int16_t* to) noexcept {
 ZEROI2V_ALWAYS_INLINE void narrow(__m512i values, std::uint8_t* to) noexcept {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(values));
 }
+ZEROI2V_ALWAYS_INLINE void narrow(__m512i values, std::int8_t* to) noexcept {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(values));
+}
+// The nearest bf16, ties to even; a NaN stays one. The instruction for it makes zeros of the smallest.
+ZEROI2V_ALWAYS_INLINE void round_to_bf16(__m512 values, std::uint16_t* to) noexcept {
+    __m512i const words = _mm512_castps_si512(values);
+    __m512i const odd = _mm512_and_si512(_mm512_srli_epi32(words, 16), _mm512_set1_epi32(1));
+    __m512i const rounded = _mm512_add_epi32(_mm512_add_epi32(words, _mm512_set1_epi32(0x7fff)), odd);
+    __mmask16 const nan = _mm512_cmp_ps_mask(values, values, _CMP_UNORD_Q);
+    __m512i const bits = _mm512_mask_or_epi32(rounded, nan, words, _mm512_set1_epi32(0x400000));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
+}
 #endif
 
 #if defined(__AVX512VNNI__) && XSIMD_WITH_AVX512BW

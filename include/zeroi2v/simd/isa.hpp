@@ -13,9 +13,10 @@ namespace zeroi2v {
 ///   avx512        AVX-512 F, CD, DQ, BW
 ///   avx512vnni    and VL, VNNI: 8-bit dot products
 ///   avx512bf16    and BF16: dot products of bf16
-enum class isa { sse2, avx2, avx512, avx512vnni, avx512bf16 };
+///   amx           and AMX TILE, BF16, INT8: products of matrices
+enum class isa { sse2, avx2, avx512, avx512vnni, avx512bf16, amx };
 
-inline constexpr int isa_count = 5;
+inline constexpr int isa_count = 6;
 
 /// The name as ZEROI2V_ISA takes it.
 [[nodiscard]] constexpr std::string_view to_string(isa level) noexcept {
@@ -25,6 +26,7 @@ inline constexpr int isa_count = 5;
     case isa::avx512: return "avx512";
     case isa::avx512vnni: return "avx512vnni";
     case isa::avx512bf16: return "avx512bf16";
+    case isa::amx: return "amx";
     }
     return "?";
 }

@@ -61,6 +61,10 @@ ZEROI2V_ALWAYS_INLINE __m128 barrier(__m128 value) noexcept {
     __asm__("" : "+x"(value));
     return value;
 }
+ZEROI2V_ALWAYS_INLINE __m128i barrier(__m128i value) noexcept {
+    __asm__("" : "+x"(value));
+    return value;
+}
 ZEROI2V_ALWAYS_INLINE __m128i int_zero(lanes<4>) noexcept { return _mm_setzero_si128(); }
 ZEROI2V_ALWAYS_INLINE __m128i int_load(std::int32_t const* from, lanes<4>) noexcept {
     return _mm_loadu_si128(reinterpret_cast<__m128i const*>(from));
@@ -109,6 +113,10 @@ ZEROI2V_ALWAYS_INLINE __m256 barrier(__m256 value) noexcept {
     __asm__("" : "+x"(value));
     return value;
 }
+ZEROI2V_ALWAYS_INLINE __m256i barrier(__m256i value) noexcept {
+    __asm__("" : "+x"(value));
+    return value;
+}
 ZEROI2V_ALWAYS_INLINE __m256i int_zero(lanes<8>) noexcept { return _mm256_setzero_si256(); }
 ZEROI2V_ALWAYS_INLINE __m256i int_load(std::int32_t const* from, lanes<8>) noexcept {
     return _mm256_loadu_si256(reinterpret_cast<__m256i const*>(from));
@@ -153,6 +161,10 @@ ZEROI2V_ALWAYS_INLINE __m512 first_or(__m512 value, std::size_t count, __m512 ot
     return _mm512_mask_mov_ps(other, first_lanes_mask(count), value);
 }
 ZEROI2V_ALWAYS_INLINE __m512 barrier(__m512 value) noexcept {
+    __asm__("" : "+v"(value));
+    return value;
+}
+ZEROI2V_ALWAYS_INLINE __m512i barrier(__m512i value) noexcept {
     __asm__("" : "+v"(value));
     return value;
 }

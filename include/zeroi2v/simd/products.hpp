@@ -3,6 +3,7 @@
 
 #include <zeroi2v/simd/arch.hpp>
 #include <zeroi2v/simd/dot.hpp>
+#include <zeroi2v/simd/tiles.hpp>
 
 namespace zeroi2v {
 
@@ -27,6 +28,13 @@ template <>
 struct products<arch::avx512bf16> {
     using bf16 = bf16_dot_product<arch::avx512bf16>;
     using i8 = vnni_product<arch::avx512bf16>;
+};
+#endif
+#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AMX_INT8__) && XSIMD_WITH_AVX512BW
+template <>
+struct products<arch::amx> {
+    using bf16 = bf16_tile_product<arch::amx>;
+    using i8 = s8_tile_product<arch::amx>;
 };
 #endif
 

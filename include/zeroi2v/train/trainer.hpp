@@ -212,7 +212,7 @@ public:
         for (auto const& each : trained_)
             if (!stepper.stays_finite(team_, part_of(each, lr))) stop(each.name + " after the step");
         for (auto const& each : trained_) stepper.apply(team_, part_of(each, lr));
-        model_.refresh();
+        model_.refresh(team_);
         return {step_++, loss};
     }
 
@@ -275,7 +275,7 @@ public:
             take("adam.m.", m_.data() + each.first);
             take("adam.v.", v_.data() + each.first);
         }
-        model_.refresh();
+        model_.refresh(team_);
         step_ = from.step;
         begun_ = false;
     }

@@ -49,15 +49,21 @@ struct training_linear {
     void pack() {
         forward = packed_matrix{*kernels_, dtype::f32, *weight_, bias_, part_};
         if (!passes_) return;
-        packing side = part_;
-        side.transposed = true;
-        backward = packed_matrix{*kernels_, dtype::f32, *weight_, nullptr, side};
+        backward = packed_matrix{*kernels_, dtype::f32, *weight_, nullptr, on_its_side()};
     }
     void refresh() {
-        if (trains()) pack();
+        if (!trains()) return;
+        forward.repack(*weight_, bias_, part_);
+        if (passes_) backward.repack(*weight_, nullptr, on_its_side());
     }
 
 private:
+    [[nodiscard]] packing on_its_side() const noexcept {
+        packing side = part_;
+        side.transposed = true;
+        return side;
+    }
+
     kernel_table const* kernels_{};
     stored_tensor const* weight_{};
     stored_tensor const* bias_{};

@@ -5,6 +5,8 @@
 #include <zeroi2v/model/vit_config.hpp>
 #include <zeroi2v/model/vit_weights.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/parallel/executor.hpp>
+#include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
 #include <zeroi2v/train/activations.hpp>
 #include <zeroi2v/train/trainable.hpp>
@@ -102,13 +104,18 @@ public:
         head.pack();
         for (auto& block : blocks) block.pack();
     }
-    void refresh() {
+    /// Packs again what trains, after each step.
+    void refresh(executor& workers) {
         for (auto* embedding : {&class_embedding, &positional_embedding, &temporal_embedding}) embedding->refresh();
         ln_pre.refresh();
         ln_post.refresh();
         patch.refresh();
         head.refresh();
-        for (auto& block : blocks) block.refresh();
+        auto const parts = static_cast<std::size_t>(workers.concurrency());
+        workers.run(static_cast<int>(parts), [&](int part) {
+            index_range const mine = partition(blocks.size(), parts, static_cast<std::size_t>(part));
+            for (std::size_t i = mine.begin; i < mine.end; ++i) blocks[i].refresh();
+        });
     }
 
 private:

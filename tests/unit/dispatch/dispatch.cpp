@@ -112,8 +112,11 @@ TEST_CASE("a table's layouts hold together") {
                 CHECK(kernel.padded_k(k) >= k);
                 CHECK(kernel.padded_k(k) % kernel.group == 0);
                 CHECK(kernel.panel_bytes(k) == kernel.padded_k(k) * kernel.panel_width * kernel.weight_bytes);
+                CHECK(kernel.padded_k(k) % kernel.k_multiple == 0);
                 if (kernel.activation_bytes != 0) CHECK(kernel.prepared_stride(k) * kernel.activation_bytes % 64 == 0);
             }
+            CHECK((kernel.dot_loop == nullptr) == (kernel.activation_bytes == 0));
+            if (kernel.dot_loop != nullptr) CHECK(kernel.dot_loop(1000) >= 1000);
         }
         CHECK(table.fma_loop(1000) >= 1000);
     }

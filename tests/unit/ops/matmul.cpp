@@ -116,6 +116,61 @@ TEST_CASE("every dimension from 1 to 65 and one beside a tile, exact on integers
         }
 }
 
+TEST_CASE("rows and channels beside two tiles, k beside a tile and beside a block of sums: exact on integers") {
+    serial_executor serial;
+    for (std::size_t const k : {31U, 32U, 33U, 64U, 65U, 97U, 3071U, 3073U, 6210U})
+        for (dtype const type : {dtype::bf16, dtype::i8}) {
+            constexpr std::size_t rows = 67, outputs = 65;
+            auto const a = type == dtype::i8 ? int8_rows(rows, k, k) : integers(rows * k, k, 8);
+            auto const w = type == dtype::i8 ? int8_rows(outputs, k, k + 1) : integers(outputs * k, k + 1, 8);
+            std::vector<double> want(rows * outputs);
+            reference::matmul(matrix_view<float const>{a.data(), rows, k}, matrix_view<float const>{w.data(), outputs, k},
+                              matrix_view<double>{want.data(), rows, outputs});
+            for (kernel_table const* table : tables()) {
+                problem run{*table, serial};
+                for (std::size_t const n : {1U, 16U, 17U, 32U, 33U, 49U, 65U}) {
+                    packed_matrix const packed{*table, type, matrix_view<float const>{w.data(), n, k}};
+                    for (std::size_t m = 1; m <= rows; m += k > 100 && m > 2 ? 14 : 1) {
+                        std::vector<float> c(m * n, 1e30F);
+                        run({a.data(), m, k}, packed, {}, {c.data(), m, n});
+                        std::size_t wrong = 0;
+                        for (std::size_t i = 0; i < m * n; ++i) wrong += static_cast<double>(c[i]) == want[i / n * outputs + i % n] ? 0U : 1U;
+                        CHECK_MESSAGE(wrong == 0, name_of(*table) << " " << dtype_name(type) << " " << m << "x" << n << "x" << k << ": " << wrong << " wrong");
+                    }
+                }
+            }
+        }
+}
+
+TEST_CASE("rows are rounded to bf16 as bf16 rounds, and padded with zeros") {
+    counter_rng const rng{9};
+    std::size_t rounded = 0;
+    for (kernel_table const* table : tables()) {
+        matmul_kernel const& kernel = table->bf16;
+        if (kernel.prepare_rows == nullptr) continue; // reads floats
+        for (std::size_t k = 1; k <= 130; ++k)
+            for (bool const special : {false, true}) {
+                std::vector<float> row(k);
+                for (std::size_t i = 0; i < k; ++i) {
+                    auto word = static_cast<std::uint32_t>(rng.bits(k * 1000 + i));
+                    if (special) word = (word & 0x80ffffffU) | (word % 3 == 0 ? 0x7f000000U : 0U); // subnormal and small; infinite, NaN and large
+                    if (special && word % 5 == 0) word = (word & 0xffff0000U) | 0x8000U;            // a tie
+                    std::memcpy(&row[i], &word, sizeof word);
+                }
+                aligned_buffer prepared{kernel.prepared_stride(k) * sizeof(std::uint16_t)};
+                std::memset(prepared.data(), 0xff, prepared.size());
+                float scale = 0;
+                kernel.prepare_rows({row.data(), k, 1, k, prepared.data(), &scale});
+                auto const* const got = reinterpret_cast<std::uint16_t const*>(prepared.data());
+                bool equal = true;
+                for (std::size_t i = 0; i < kernel.prepared_stride(k); ++i) equal = equal && got[i] == (i < k ? bf16{row[i]}.bits : 0);
+                CHECK_MESSAGE(equal, name_of(*table) << " K " << k);
+                ++rounded;
+            }
+    }
+    MESSAGE(rounded << " rows rounded");
+}
+
 // A sum of one sign grows with every product, and so does each rounding: within a block of 256 to about 6 units. Unblocked
 // it would be 30 at K = 20000.
 TEST_CASE("the rounding error of float and bf16 weights is below 2 units of eps * sum |a b|, below 8 for a single sign") {
@@ -219,7 +274,10 @@ TEST_CASE("int8 sums are exact at the extremes -128 and 127 and at the longest k
                 std::vector<float> const ones(n, 1.0F);
                 std::vector<float> c(n);
                 matmul_args args{};
-                args.a = biased ? static_cast<void const*>(narrow.data()) : wide.data();
+                std::vector<std::int8_t> const bytes(kernel.prepared_stride(k), static_cast<std::int8_t>(x));
+                if (biased) args.a = narrow.data();
+                else if (kernel.activation_bytes == 1) args.a = bytes.data();
+                else args.a = wide.data();
                 args.lda = kernel.prepared_stride(k);
                 args.row_scales = ones.data();
                 args.panels = panels.data();

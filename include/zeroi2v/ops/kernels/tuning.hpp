@@ -52,4 +52,10 @@ struct tuning<16> {
 /// signs: 0.6 instead of 9 units of eps * sum |a b|); measured cost below 1 %.
 inline constexpr std::size_t k_block = 256;
 
+/// The same for sums in matrix registers, which add 32 products at a time to an accumulator.
+inline constexpr std::size_t tile_k_block = 3072;
+
+/// Rows that pass all panels of a matmul on matrix registers before the next rows do.
+inline constexpr std::size_t tile_row_block = 256;
+
 } // namespace zeroi2v
