@@ -200,7 +200,7 @@ TEST_CASE("cuda engine: decoded frames give the logits of the views that view_bu
         positions.push_back((i * 3 + 1) % 4); // frame 4 is never used, 1 twice
         indices.data()[i] = static_cast<std::int64_t>(positions.back());
     }
-    for (std::size_t const crops : {1, 3}) {
+    for (std::size_t const crops : {1U, 3U}) {
         input_config const input{.clips = clips, .crops = crops, .resize = 9};
         view_builder builder{input, c.image_size(), indices};
         for (std::size_t f = 0; f < 4; ++f) builder.put(f, view_pixels(decoded[f].data(), {height, width}, 3 * width + 5));
@@ -216,7 +216,7 @@ TEST_CASE("cuda engine: decoded frames give the logits of the views that view_bu
         auto plain = engine.make_workspace(2);
         engine.forward(views, plain, expected);
         for (std::size_t const batch : {std::size_t{1}, std::size_t{4}, clips * crops})
-            for (std::size_t const room : {1, 2, 7}) { // frames to an upload
+            for (std::size_t const room : {1U, 2U, 7U}) { // frames to an upload
                 auto workspace = engine.make_workspace(batch, room * height * width * 3);
                 std::fill(found.begin(), found.end(), 0.0F);
                 engine.forward(pixels, frames, positions, workspace, found);
