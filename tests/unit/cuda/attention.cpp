@@ -184,3 +184,18 @@ TEST_CASE_TEMPLATE("cuda attention: infinite and undefined scores stay in their 
             else CHECK(std::isfinite(y));
         }
 }
+
+TEST_CASE_TEMPLATE("cuda attention: a head sees nothing of its neighbour's columns, nor of the rows behind the last token", E, float, bf16) {
+    for (std::size_t const dim : {7, 20, 32, 72}) {
+        CAPTURE(dim);
+        problem<E> p{{.queries = 6, .keys = 6, .heads = 2, .dim = dim}, frame_map<>{2}, 2, false};
+        for (std::size_t i = 0; i < p.qkv.size(); ++i)
+            if (i % p.width >= dim || i >= 6 * 3 * p.width) p.qkv[i] = E(std::nanf(""));
+        p.run(offset_table{p.map}, {});
+        for (std::size_t n = 0; n < 6; ++n)
+            for (std::size_t d = 0; d < dim; ++d) {
+                CHECK(std::isfinite(value_of(p.y[n * p.width + d])));
+                CHECK(std::isnan(value_of(p.y[n * p.width + dim + d])));
+            }
+    }
+}

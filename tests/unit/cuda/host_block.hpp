@@ -36,6 +36,9 @@ inline constexpr schedule schedules[]{{false, true}, {true, true}, {false, false
 
 /// Runs the lanes of a block until all have ended. A kernel that does what a device forbids makes `run` throw: lanes of a warp at
 /// different collectives, a barrier that some never reach, a copy that nobody waits for, an address that is not aligned.
+///
+/// It does not see: a barrier that is missing between lanes of one warp that meet in a shuffle, since here a shuffle orders memory too;
+/// bank conflicts; how a device rounds within a product of tensor cores.
 class block_runner {
 public:
     class lane_view;

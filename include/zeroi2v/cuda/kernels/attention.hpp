@@ -58,6 +58,7 @@ template <class Arguments>
     return needed <= 4 ? 4 : best;
 }
 static_assert(attention_warps(197) == 7, "ViT-B/16: 13 of 14 warps work, keys and values are read twice");
+static_assert(attention_warps(128) == 8, "of equals the largest");
 static_assert(attention_warps(257) == 6, "ViT-L/14: 17 of 18 warps work, keys and values are read three times");
 
 } // namespace zeroi2v::cuda_kernels
