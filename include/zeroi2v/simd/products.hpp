@@ -30,7 +30,7 @@ struct products<arch::avx512bf16> {
     using i8 = vnni_product<arch::avx512bf16>;
 };
 #endif
-#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AMX_INT8__) && XSIMD_WITH_AVX512BW
+#if ZEROI2V_HAS_TILES
 template <>
 struct products<arch::amx> {
     using bf16 = bf16_tile_product<arch::amx>;

@@ -8,7 +8,16 @@
 #include <cstddef>
 #include <cstdint>
 
-#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AMX_INT8__) && XSIMD_WITH_AVX512BW
+/// Whether this translation unit's flags allow tiles; clang 14 spells its macros in its own way.
+#if XSIMD_WITH_AVX512BW && defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AMX_INT8__)
+#define ZEROI2V_HAS_TILES 1
+#elif XSIMD_WITH_AVX512BW && defined(__AMXTILE__) && defined(__AMXBF16__) && defined(__AMXINT8__)
+#define ZEROI2V_HAS_TILES 1
+#else
+#define ZEROI2V_HAS_TILES 0
+#endif
+
+#if ZEROI2V_HAS_TILES
 namespace zeroi2v {
 
 /// The tiles of a block of C = A W^T, two by two: C is tiles 0, 1 (upper rows) and 2, 3 (lower rows), A 4 (upper) and 5 (lower), W 6 and 7.
@@ -25,9 +34,9 @@ struct tiles {
     ZEROI2V_ALWAYS_INLINE static void configure(std::size_t upper, std::size_t lower) noexcept {
         alignas(64) std::uint8_t shape[64] = {1}; // the palette; 2 bytes of row length from 16 on, a byte of rows from 48 on
         for (std::size_t tile = 0; tile < 8; ++tile) shape[16 + 2 * tile] = row_bytes;
-        for (std::size_t const tile : {0U, 1U, 4U}) shape[48 + tile] = static_cast<std::uint8_t>(upper);
-        for (std::size_t const tile : {2U, 3U, 5U}) shape[48 + tile] = static_cast<std::uint8_t>(lower);
-        for (std::size_t const tile : {6U, 7U}) shape[48 + tile] = static_cast<std::uint8_t>(rows);
+        shape[48] = shape[49] = shape[52] = static_cast<std::uint8_t>(upper); // no loop over a list: it would be a symbol without an arch
+        shape[50] = shape[51] = shape[53] = static_cast<std::uint8_t>(lower);
+        shape[54] = shape[55] = static_cast<std::uint8_t>(rows);
         __asm__ volatile("ldtilecfg %0" : : "m"(shape) : "memory");
     }
     ZEROI2V_ALWAYS_INLINE static void release() noexcept { __asm__ volatile("tilerelease" : : : "memory"); }

@@ -118,6 +118,7 @@ TEST_CASE("a table's layouts hold together") {
             CHECK((kernel.dot_loop == nullptr) == (kernel.activation_bytes == 0));
             if (kernel.dot_loop != nullptr) CHECK(kernel.dot_loop(1000) >= 1000);
         }
+        if (level == isa::amx) CHECK((table.bf16.k_multiple == 32 && table.i8.k_multiple == 64)); // tiles, from every compiler
         CHECK(table.fma_loop(1000) >= 1000);
     }
 }

@@ -99,7 +99,8 @@ void tile_matmul(matmul_args const& args) noexcept {
     regs::configure(upper, lower);
     for (std::size_t first = 0; first < args.m; first += tile_row_block) {
         std::size_t const last = args.m - first < tile_row_block ? args.m : first + tile_row_block;
-        std::size_t const lines = (step_bytes / 64 * rows + last - first - 1) / (last - first); // all of the next panel beside this one's products
+        std::size_t const blocks = (last - first + rows - 1) / rows;
+        std::size_t const lines = (step_bytes / 64 + blocks - 1) / blocks; // all of the next panel beside this one's products
         char const* panel = panels;
         for (std::size_t channel = 0; channel < args.n; channel += width, panel += steps * step_bytes) {
             char const* next = args.n - channel > width ? panel + steps * step_bytes : panels;
