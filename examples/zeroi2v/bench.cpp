@@ -1,4 +1,5 @@
 // bench: the plain image ViT, the adapted and the merged video ViT side by side, against the machine's own limit.
+#include "answers.hpp"
 #include "clips.hpp"
 #include "commands.hpp"
 #include "cpu_runner.hpp"
@@ -226,13 +227,14 @@ dtype_loss compare_logits(contestant& narrow, contestant& exact, vit_config cons
         narrow.seconds(clip);
         exact.seconds(clip);
         auto const &found = narrow.logits(), &expected = exact.logits();
+        for (auto const* logits : {&found, &expected}) require_finite(view<float const, 2>{logits->data(), 1, logits->size()}, "bench: clip " + std::to_string(i));
         double difference = 0, norm = 0;
         for (std::size_t k = 0; k < found.size(); ++k) {
             double const e = static_cast<double>(expected[k]), d = static_cast<double>(found[k]) - e;
             difference += d * d;
             norm += e * e;
         }
-        result.relative_l2.push_back(std::sqrt(difference / norm));
+        result.relative_l2.push_back(difference == 0 ? 0 : std::sqrt(difference / norm));
         if (std::ranges::max_element(found) - found.begin() == std::ranges::max_element(expected) - expected.begin()) ++result.same_top1;
     }
     return result;

@@ -243,6 +243,27 @@ TEST_CASE("int8 differs from the reference by its rounding only, and a row that 
     }
 }
 
+TEST_CASE("int8 of rows so small that 127 / max |x| is no float: within half a step, or zeros") {
+    serial_executor serial;
+    constexpr std::size_t m = 5, n = 3, k = 40;
+    std::vector<float> a(m * k);
+    std::vector<float> const w(n * k, 1.0F);
+    for (std::size_t row = 0; row < m; ++row)
+        for (std::size_t i = 0; i < k; ++i) a[row * k + i] = i % 4 == 0 ? 0.0F : std::ldexp(1.0F, -119 - static_cast<int>(row) * 2);
+    for (kernel_table const* table : tables()) {
+        packed_matrix const packed{*table, dtype::i8, matrix_view<float const>{w.data(), n, k}};
+        std::vector<float> c(m * n);
+        problem{*table, serial}({a.data(), m, k}, packed, {}, {c.data(), m, n});
+        for (std::size_t row = 0; row < m; ++row) {
+            double const want = 30 * std::ldexp(1.0, -119 - static_cast<int>(row) * 2);
+            for (std::size_t column = 0; column < n; ++column) {
+                auto const got = static_cast<double>(c[row * n + column]);
+                CHECK_MESSAGE((row < 2 ? std::fabs(got - want) <= 0.01 * want : got == 0), name_of(*table) << " row " << row << ": " << got << ", " << want);
+            }
+        }
+    }
+}
+
 TEST_CASE("int8 sums are exact at the extremes -128 and 127 and at the longest k") {
     for (kernel_table const* table : tables()) {
         matmul_kernel const& kernel = table->i8;

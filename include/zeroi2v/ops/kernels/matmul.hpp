@@ -162,7 +162,7 @@ void matmul(matmul_args const& args) noexcept {
 }
 
 /// Rows to 8 bits: x = scale * q + error, |q| <= 127, scale = max |x| / 127, nearest, ties to even. Stored with 2^offset_bits
-/// added. A row with a NaN or an infinity gets the scale NaN.
+/// added. A row with a NaN or an infinity gets the scale NaN, a row below 2^-121 zeros.
 template <class Product>
 void quantize_rows(prepare_rows_args const& args) noexcept {
     using floats = pack<float, typename Product::arch>;
@@ -193,7 +193,7 @@ void quantize_rows(prepare_rows_args const& args) noexcept {
         }
         float const top = reduce_max(largest);
         args.row_scales[row] = top / 127.0F + reduce_add(poison);
-        floats const per_step = floats::broadcast(top > 0.0F ? 127.0F / top : 0.0F);
+        floats const per_step = floats::broadcast(top >= 0x1p-121F ? 127.0F / top : 0.0F); // of less, 127 / top is no float
         auto const steps = [&](floats value) {
             return ints::nearest(min(floats::broadcast(127.0F), max(floats::broadcast(-127.0F), value * per_step))) + shift;
         };
