@@ -33,6 +33,8 @@ struct sizes {
     std::size_t clips = 1, frames = 1, queries = 5, keys = 5, heads = 2, dim = 64;
 };
 
+constexpr frame_map<3> three_heads{{.head = 0, .offset = -1}, {.head = 2, .offset = 2}};
+
 float value_of(float x) { return x; }
 template <class E>
 float value_of(E x) { return static_cast<float>(x); }
@@ -109,8 +111,8 @@ double error_of(sizes const& s, frame_map<> const& map, schedule order = {}) {
 } // namespace
 
 TEST_CASE_TEMPLATE("cuda attention: every head size, odd numbers of tokens, against double", E, float, bf16, f16) {
-    for (std::size_t const dim : {4, 7, 8, 20, 32, 48, 64, 80, 96, 128})
-        for (std::size_t const tokens : {1, 5, 17, 65}) {
+    for (std::size_t const dim : {4U, 7U, 8U, 20U, 32U, 48U, 64U, 80U, 96U, 128U})
+        for (std::size_t const tokens : {1U, 5U, 17U, 65U}) {
             CAPTURE(dim);
             CAPTURE(tokens);
             CHECK(error_of<E>({.frames = 2, .queries = tokens, .keys = tokens, .heads = 2, .dim = dim}, frame_map<>{2, {{1, -1}}}) < gate<E>);
@@ -124,7 +126,7 @@ TEST_CASE_TEMPLATE("cuda attention: 197 and 257 tokens, and the class token alon
 }
 
 TEST_CASE_TEMPLATE("cuda attention: frame offsets from -T to T, several clips", E, float, bf16) {
-    for (std::size_t const frames : {1, 2, 8})
+    for (std::size_t const frames : {1U, 2U, 8U})
         for (int offset = -static_cast<int>(frames); offset <= static_cast<int>(frames); ++offset) {
             CAPTURE(frames);
             CAPTURE(offset);
@@ -138,16 +140,15 @@ TEST_CASE_TEMPLATE("cuda attention: frame offsets from -T to T, several clips", 
 }
 
 TEST_CASE_TEMPLATE("cuda attention: the same bits in whatever order lanes run and copies arrive, and for a static map", E, float, bf16) {
-    constexpr frame_map<3> map{{.head = 0, .offset = -1}, {.head = 2, .offset = 2}};
-    for (std::size_t const tokens : {70, 130}) {
-        problem<E> first{{.frames = 3, .queries = tokens, .keys = tokens, .heads = 3, .dim = 64}, map, 9, false};
+    for (std::size_t const tokens : {70U, 130U}) {
+        problem<E> first{{.frames = 3, .queries = tokens, .keys = tokens, .heads = 3, .dim = 64}, three_heads, 9, false};
         auto others = first;
-        first.run(offset_table{map}, {});
+        first.run(offset_table{three_heads}, {});
         for (schedule const order : cuda_test::schedules) {
-            others.run(offset_table{map}, order);
+            others.run(offset_table{three_heads}, order);
             CHECK(std::memcmp(first.y.data(), others.y.data(), first.y.size() * sizeof(E)) == 0);
         }
-        others.run(static_offsets<map>{}, {});
+        others.run(static_offsets<three_heads>{}, {});
         CHECK(std::memcmp(first.y.data(), others.y.data(), first.y.size() * sizeof(E)) == 0);
     }
 }
@@ -173,7 +174,7 @@ TEST_CASE_TEMPLATE("cuda attention: infinite and undefined scores stay in their 
     p.qkv[3 * 96] = E(-infinity);
     p.qkv[4 * 96] = E(infinity);
     p.qkv[5 * 96] = E(std::nanf(""));
-    for (std::size_t n : {3, 4, 5})
+    for (std::size_t n : {3U, 4U, 5U})
         for (std::size_t d = 1; d < 32; ++d) p.qkv[n * 96 + d] = E(1.0F);
     p.run(offset_table{p.map}, {});
     for (std::size_t n = 0; n < 20; ++n)
@@ -186,7 +187,7 @@ TEST_CASE_TEMPLATE("cuda attention: infinite and undefined scores stay in their 
 }
 
 TEST_CASE_TEMPLATE("cuda attention: a head sees nothing of its neighbour's columns, nor of the rows behind the last token", E, float, bf16) {
-    for (std::size_t const dim : {7, 20, 32, 72}) {
+    for (std::size_t const dim : {7U, 20U, 32U, 72U}) {
         CAPTURE(dim);
         problem<E> p{{.queries = 6, .keys = 6, .heads = 2, .dim = dim}, frame_map<>{2}, 2, false};
         for (std::size_t i = 0; i < p.qkv.size(); ++i)

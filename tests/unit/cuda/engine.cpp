@@ -1,5 +1,6 @@
 #include <zeroi2v/cuda/basic_engine.hpp>
 
+#include "../model/reference_vit.hpp"
 #include "host_machine.hpp"
 
 #include <zeroi2v/io/checkpoint.hpp>
@@ -7,7 +8,6 @@
 #include <zeroi2v/io/safetensors.hpp>
 #include <zeroi2v/io/vit_io.hpp>
 #include <zeroi2v/model/init.hpp>
-#include <zeroi2v/model/vit_engine.hpp>
 #include <zeroi2v/video/views.hpp>
 
 #include <doctest/doctest.h>
@@ -120,31 +120,33 @@ TEST_CASE_TEMPLATE("cuda engine: any number of clips in batches, features, two b
     auto const weights = tiny_weights<Adapters>();
     vit_config const& c = weights.config;
     host_engine<Adapters> const engine{weights};
-    vit_engine const cpu{weights};
     auto const pixels = noise(5 * c.clip_values(), 11);
     view<float const, 5> const clips{pixels.data(), 5, c.frames(), 3, c.image_size(), c.image_size()};
-    dynamic_tensor<float, 2> expected{std::size_t{5}, c.classes()}, found{std::size_t{5}, c.classes()};
-    dynamic_tensor<float, 3> features{std::size_t{5}, c.frames(), c.width()}, cpu_features{std::size_t{5}, c.frames(), c.width()};
-    auto cpu_workspace = cpu.make_workspace(2);
-    cpu.forward(clips, cpu_workspace, expected);
-    cpu.features(clips, cpu_workspace, cpu_features);
-    auto const close = [](auto const& a, auto const& b) {
-        std::vector<double> wide(b.begin(), b.end());
-        return relative_l2({a.data(), a.size()}, wide);
-    };
+    dynamic_tensor<float, 2> found{std::size_t{5}, c.classes()};
+    dynamic_tensor<float, 3> features{std::size_t{5}, c.frames(), c.width()};
+    std::vector<double> expected, expected_features; // in double, by plain loops
+    for (std::size_t v = 0; v < 5; ++v) {
+        view<float const, 4> const clip{pixels.data() + v * c.clip_values(), c.frames(), 3, c.image_size(), c.image_size()};
+        auto const logits = reference::logits(weights, clip);
+        expected.insert(expected.end(), logits.begin(), logits.end());
+        auto const tokens = reference::tokens(weights, clip, c.layers());
+        reference::matrix classes;
+        for (std::size_t t = 0; t < c.frames(); ++t) classes.push_back(tokens[t * c.tokens()]);
+        for (auto const& row : reference::layer_norm(classes, weights.ln_post)) expected_features.insert(expected_features.end(), row.begin(), row.end());
+    }
 
     auto workspace = engine.make_workspace(2);
     std::vector<float> first;
     for (cuda_test::schedule const order : cuda_test::schedules) {
         host_machine::order = order;
         engine.forward(clips, workspace, found);
-        CHECK(close(found, expected) < 1e-5);
+        CHECK(relative_l2({found.data(), found.size()}, expected) < 1e-5);
         if (first.empty()) first.assign(found.begin(), found.end());
         CHECK(std::memcmp(first.data(), found.data(), first.size() * sizeof(float)) == 0);
     }
     host_machine::order = {};
     engine.features(clips, workspace, features);
-    CHECK(close(features, cpu_features) < 1e-5);
+    CHECK(relative_l2({features.data(), features.size()}, expected_features) < 1e-5);
 
     // One clip at a time, and by hand: the bits of any batch.
     auto single = engine.make_workspace();
@@ -198,7 +200,7 @@ TEST_CASE("cuda engine: decoded frames give the logits of the views that view_bu
         positions.push_back((i * 3 + 1) % 4); // frame 4 is never used, 1 twice
         indices.data()[i] = static_cast<std::int64_t>(positions.back());
     }
-    for (std::size_t const crops : {1, 3}) {
+    for (std::size_t const crops : {1U, 3U}) {
         input_config const input{.clips = clips, .crops = crops, .resize = 9};
         view_builder builder{input, c.image_size(), indices};
         for (std::size_t f = 0; f < 4; ++f) builder.put(f, view_pixels(decoded[f].data(), {height, width}, 3 * width + 5));
@@ -214,7 +216,7 @@ TEST_CASE("cuda engine: decoded frames give the logits of the views that view_bu
         auto plain = engine.make_workspace(2);
         engine.forward(views, plain, expected);
         for (std::size_t const batch : {std::size_t{1}, std::size_t{4}, clips * crops})
-            for (std::size_t const room : {1, 2, 7}) { // frames to an upload
+            for (std::size_t const room : {1U, 2U, 7U}) { // frames to an upload
                 auto workspace = engine.make_workspace(batch, room * height * width * 3);
                 std::fill(found.begin(), found.end(), 0.0F);
                 engine.forward(pixels, frames, positions, workspace, found);

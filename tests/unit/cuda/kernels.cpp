@@ -82,7 +82,7 @@ void check_add_norm(std::size_t rows, std::size_t columns, bool with_delta, std:
 } // namespace
 
 TEST_CASE("cuda add_norm: every shape of row, with and without a delta, strides") {
-    for (std::size_t const columns : {1, 3, 4, 37, 48, 96, 128, 132, 768, 770, 1024, 1028, 4096}) {
+    for (std::size_t const columns : {1U, 3U, 4U, 37U, 48U, 96U, 128U, 132U, 768U, 770U, 1024U, 1028U, 4096U}) {
         check_add_norm<float, float>(5, columns, true, 4);
         check_add_norm<bf16, bf16>(3, columns, false, 0);
         check_add_norm<f16, f16>(4, columns, true, 8);
@@ -103,7 +103,7 @@ TEST_CASE("cuda add_norm: large means, constant rows") {
 }
 
 TEST_CASE("cuda embed: class token, positions, times, ln_pre") {
-    for (std::size_t const columns : {24, 30, 96}) {
+    for (std::size_t const columns : {24U, 30U, 96U}) {
         constexpr std::size_t frames = 4, clip = 2, tokens = 5;
         auto const patches = noise<float>(frames * (tokens - 1) * columns, 1), cls = noise<float>(columns, 2), position = noise<float>(tokens * columns, 3);
         auto const time = noise<float>(clip * columns, 4), weight = noise<float>(columns, 5), bias = noise<float>(columns, 6);
@@ -135,7 +135,7 @@ TEST_CASE_TEMPLATE("cuda quick_gelu: any length, special values", E, float, bf16
     CHECK(std::isnan(quick_gelu_in_place<float>::apply(-infinity))); // -inf * 0, as torch
     CHECK(std::isnan(quick_gelu_in_place<float>::apply(std::nanf(""))));
     CHECK(quick_gelu_in_place<float>::apply(-1e30F) == 0.0F);
-    for (std::size_t const count : {1, 4, 7, 8, 9, 255, 2048, 2049, 4103}) {
+    for (std::size_t const count : {1U, 4U, 7U, 8U, 9U, 255U, 2048U, 2049U, 4103U}) {
         auto x = noise<E>(count + 1, count, 4);
         auto const before = x;
         run_kernel<quick_gelu_in_place<E>>(quick_gelu_in_place<E>::blocks(count), quick_gelu_in_place<E>::threads, 0, {x.data(), count});

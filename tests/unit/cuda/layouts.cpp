@@ -34,7 +34,7 @@ bool apart(std::vector<std::pair<std::size_t, std::size_t>> stretches, std::size
 TEST_CASE("cuda workspace_layout: regions lie apart, aligned, and hold what the forward puts there") {
     vit_config const b16 = presets::clip_b16_k400_8f.config();
     for (dtype const type : {dtype::f32, dtype::bf16})
-        for (std::size_t const clips : {1, 3})
+        for (std::size_t const clips : {1U, 3U})
             for (std::size_t const pixels : {std::size_t{0}, std::size_t{1920 * 1080 * 3}}) {
                 workspace_layout const l{b16, type, clips, 192, true, 1001, pixels};
                 std::vector<std::pair<std::size_t, std::size_t>> all;
