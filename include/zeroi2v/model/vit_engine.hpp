@@ -347,9 +347,7 @@ private:
         workspace.workers().run(static_cast<int>(parts), [&](int part) {
             index_range const mine = partition(rows, parts, static_cast<std::size_t>(part), tile);
             block_scratch scratch = workspace.scratch(static_cast<std::size_t>(part));
-            std::size_t const blocks = std::max<std::size_t>((mine.size() + scratch.rows - 1) / scratch.rows, 1);
-            std::size_t const even = ((mine.size() + blocks - 1) / blocks + tile - 1) / tile * tile;
-            scratch.rows = std::clamp<std::size_t>(even, 1, scratch.rows);
+            scratch.rows = even_block(mine.size(), scratch.rows, tile);
             work(mine, scratch);
         });
     }

@@ -34,10 +34,12 @@ namespace detail {
 }
 
 /// Bytes for the partial sums of long k.
+[[nodiscard]] inline std::size_t partial_bytes(matmul_kernel const& kernel, std::size_t rows, std::size_t outputs, std::size_t inputs) noexcept {
+    if (kernel.k_slab == 0 || inputs <= kernel.k_slab) return 0;
+    return rows * ((outputs + kernel.panel_width - 1) / kernel.panel_width * kernel.panel_width) * sizeof(float);
+}
 [[nodiscard]] inline std::size_t partial_bytes(packed_matrix const& weights, std::size_t rows) noexcept {
-    matmul_kernel const& kernel = weights.kernel();
-    if (kernel.k_slab == 0 || weights.inputs() <= kernel.k_slab) return 0;
-    return rows * weights.panel_count() * kernel.panel_width * sizeof(float);
+    return partial_bytes(weights.kernel(), rows, weights.outputs(), weights.inputs());
 }
 
 } // namespace detail

@@ -32,4 +32,15 @@ struct index_range {
     return {begin < count ? begin : count, end < count ? end : count};
 }
 
+/// The length of blocks that cut `count` into as few as blocks of at most `most` can, and into equal ones as far as multiples of
+/// `multiple` allow. At least 1.
+///
+/// Test  tests/unit/parallel/partition.cpp
+[[nodiscard]] constexpr std::size_t even_block(std::size_t count, std::size_t most, std::size_t multiple = 1) noexcept {
+    std::size_t const blocks = most == 0 || count == 0 ? 1 : (count - 1) / most + 1;
+    std::size_t const even = ((count + blocks - 1) / blocks + multiple - 1) / multiple * multiple;
+    std::size_t const length = even < most ? even : most;
+    return length == 0 ? 1 : length;
+}
+
 } // namespace zeroi2v

@@ -5,6 +5,7 @@
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/ops/attention.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/ops/matmul.hpp>
 #include <zeroi2v/train/attention_backward.hpp>
 #include <zeroi2v/train/linear_backward.hpp>
 #include <zeroi2v/train/training_block.hpp>
@@ -13,6 +14,8 @@
 #include <array>
 #include <cstddef>
 #include <span>
+#include <utility>
+#include <vector>
 
 namespace zeroi2v {
 
@@ -91,29 +94,41 @@ struct block_activations {
     }
 };
 
+/// Scratch of one thread that takes some rows through several products while they are in its cache.
+struct row_scratch {
+    std::size_t rows{};        ///< that it has room for
+    float *a{}, *b{};          // (rows,C) each
+    float* wide{};             // (rows,F)
+    std::span<std::byte> room; ///< for partial sums of long products
+};
+
 /// Scratch of one clip's passes through all blocks.
 struct block_scratchpad {
-    float *a{}, *b{}, *c{};     // (M,C) each
-    float *wide{}, *wide_2{};   // (M, max(3C,F)) each; the second only where image weights train
-    float* rank{};              // (M,R)
-    std::span<float> attention; // forward or backward
-    std::span<float> weights;   // of weight_gradient, and of products while none is made
-    std::span<double> norms;    // (2M)
+    float *a{}, *b{}, *c{};          // (M,C) each
+    float *wide{}, *wide_2{};        // (M,3C), where image weights train (M, max(3C,F)) each
+    std::array<float*, 2> rank{};    // (M,R) each
+    std::vector<row_scratch> threads;
+    std::span<float> attention;      // forward or backward
+    std::span<float> weights;        // of weight_gradient
+    std::span<double> norms;         // (2M)
 
     void carve(arena& from, std::span<training_block const> blocks, clip_rows const& rows, kernel_table const& kernels, int concurrency,
                std::size_t other_weight_floats) {
-        std::size_t width = 0, widest = 0, rank_floats = 0, weight_floats = other_weight_floats, attention_floats = 0;
-        bool gelu_again = false;
+        std::size_t width = 0, hidden = 0, rank_floats = 0, weight_floats = other_weight_floats, attention_floats = 0, room = 0;
+        bool image_weights = false;
+        std::size_t const some = std::min(rows.all(), kernels.f32.row_block);
         std::size_t const m = rows.all();
         for (auto const& block : blocks) {
             width = block.width();
-            widest = std::max({widest, 3 * block.width(), block.mlp_width()});
+            hidden = std::max(hidden, block.mlp_width());
             rank_floats = std::max(rank_floats, m * block.rank());
-            gelu_again = gelu_again || block.c_proj.trains();
+            image_weights = image_weights || block.c_proj.trains() || block.c_fc.trains();
             auto const shape = rows.attention(block);
             attention_floats = std::max({attention_floats, attention_scratch_floats(kernels, shape, concurrency),
                                          block.anything() ? attention_backward_scratch_floats(kernels, shape, concurrency) : 0});
             auto const weight = [&](training_linear const& linear) {
+                for (auto const& [out, in] : {std::pair{linear.out(), linear.in()}, std::pair{linear.in(), linear.out()}})
+                    room = std::max(room, detail::partial_bytes(kernels.f32, some, out, in));
                 if (linear.trains()) weight_floats = std::max(weight_floats, weight_gradient_scratch(kernels, m, linear.out(), linear.in()));
             };
             for (auto const* adapter : {&block.T_Adapter_in, &block.S_Adapter, &block.MLP_Adapter, &block.MLP_Adapter_out})
@@ -134,9 +149,18 @@ struct block_scratchpad {
         a = from.floats(m * width);
         b = from.floats(m * width);
         c = from.floats(m * width);
-        wide = from.floats(m * widest);
-        if (gelu_again) wide_2 = from.floats(m * widest);
-        rank = from.floats(rank_floats);
+        std::size_t const wide_floats = m * std::max(3 * width, image_weights ? hidden : 0);
+        wide = from.floats(wide_floats);
+        if (image_weights) wide_2 = from.floats(wide_floats);
+        for (float*& each : rank) each = from.floats(rank_floats);
+        threads.assign(static_cast<std::size_t>(std::max(concurrency, 1)), {});
+        for (row_scratch& each : threads) {
+            each.rows = some;
+            each.a = from.floats(some * width);
+            each.b = from.floats(some * width);
+            each.wide = from.floats(some * hidden);
+            each.room = {reinterpret_cast<std::byte*>(from.floats(room / sizeof(float))), room};
+        }
         attention = {from.floats(attention_floats), attention_floats};
         weights = {from.floats(weight_floats), weight_floats};
         norms = {from.doubles(2 * m), 2 * m};

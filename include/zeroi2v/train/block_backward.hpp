@@ -38,16 +38,24 @@ inline void linear_gradient(pass_context const& on, training_linear const& layer
     bias_gradient(on.workers, dy, scale, gradient + layer.bias_first);
 }
 
-/// Through y = x + up(dropped(down(x))): dx from dy, dx may be dy; x is read only where the adapter trains.
-inline void adapter_backward(pass_context const& on, training_adapter const& adapter, dropout const& drop, std::size_t row_step, matrix_view<float const> x,
-                             float const* hidden, matrix_view<float const> dy, matrix_view<float> dx, float* gradient, block_scratchpad const& scratch) {
-    matrix_view<float> const dhidden{scratch.rank, dy.rows, adapter.rank()};
-    linear_backward(on, adapter.up, dy, dhidden);
-    linear_gradient(on, adapter.up, dy, matrix_view<float const>{hidden, dy.rows, adapter.rank()}, adapter.scale, gradient, scratch);
+/// Of y = x + up(dropped(down(x))): the gradient of what down gave, from dy.
+inline void adapter_hidden_backward(pass_context const& on, training_adapter const& adapter, dropout const& drop, std::size_t row_step,
+                                    matrix_view<float const> dy, float* dhidden) {
+    linear_backward(on, adapter.up, dy, matrix_view<float>{dhidden, dy.rows, adapter.rank()});
     if (drop.drops())
-        for_rows(on.workers, dy.rows, [&](std::size_t first, std::size_t last) { drop.apply(scratch.rank, adapter.rank(), first, last, row_step); });
-    linear_gradient(on, adapter.down, dhidden, x, 1.0F, gradient, scratch);
-    linear_backward(on, adapter.down, dhidden, dx, dy);
+        for_rows(on.workers, dy.rows, [&](std::size_t first, std::size_t last) { drop.apply(dhidden, adapter.rank(), first, last, row_step); });
+}
+
+/// The gradient of x from both, dx may be dy.
+inline void adapter_backward(pass_context const& on, training_adapter const& adapter, float const* dhidden, matrix_view<float const> dy, matrix_view<float> dx) {
+    linear_backward(on, adapter.down, matrix_view<float const>{dhidden, dy.rows, adapter.rank()}, dx, dy);
+}
+
+/// The gradients of the adapter where it trains.
+inline void adapter_gradient(pass_context const& on, training_adapter const& adapter, matrix_view<float const> x, float const* hidden,
+                             matrix_view<float const> dy, float const* dhidden, float* gradient, block_scratchpad const& scratch) {
+    linear_gradient(on, adapter.up, dy, matrix_view<float const>{hidden, dy.rows, adapter.rank()}, adapter.scale, gradient, scratch);
+    linear_gradient(on, adapter.down, matrix_view<float const>{dhidden, dy.rows, adapter.rank()}, x, 1.0F, gradient, scratch);
 }
 
 /// Gradients of the parameters where they train.
@@ -67,90 +75,152 @@ inline void norm_backward(pass_context const& on, training_norm const& norm, mat
     });
 }
 
-/// The half from the block's output to the residual stream behind attention: g (Q,C) in place.
-inline void mlp_backward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch, float* g,
-                         float* gradient) {
+/// From the block's output to the residual stream behind attention, g (Q,C) in place, and on to what attention gave, in scratch.a.
+///
+/// A thread takes some rows as far as it can; the gradients of weights, which need all rows, come between.
+inline void behind_attention_backward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch,
+                                      float* g, float* gradient) {
     block_views const v{block, on.rows};
-    auto dy = v.behind<float const>(g);
-    if (block.MLP_Adapter_out) {
-        adapter_backward(on, *block.MLP_Adapter_out, on.adapter(block.number, 6), v.step, v.behind<float const>(kept.mlp), kept.hidden_mlp_out, dy,
-                         v.behind(scratch.b), gradient, scratch);
-        dy = v.behind<float const>(scratch.b);
-    }
-    if (block.c_proj.trains()) {
-        quick_gelu(on.kernels, on.workers, {kept.wide, v.q * v.hidden}, {scratch.wide_2, v.q * v.hidden});
-        linear_gradient(on, block.c_proj, dy, v.wide<float const>(scratch.wide_2), 1.0F, gradient, scratch);
-    }
-    if (!block.c_proj.passes_gradient()) return; // nothing before c_proj trains
-    linear_backward(on, block.c_proj, dy, v.wide(scratch.wide));
-    for_rows(on.workers, v.q, [&](std::size_t first, std::size_t last) {
-        std::size_t const at = first * v.hidden;
-        on.kernels.quick_gelu_backward(kept.wide + at, scratch.wide + at, scratch.wide + at, (last - first) * v.hidden);
-    });
-    auto const dwide = v.wide<float const>(scratch.wide);
-    auto const normal = v.behind(scratch.a);
+    auto const rank_out = scratch.rank[0], rank_mlp = scratch.rank[1];
     bool const adapter_trains = block.MLP_Adapter && block.MLP_Adapter->trains();
-    if (block.c_fc.trains()) {
-        norm_forward(on, block.ln_2, v.behind<float const>(kept.behind), normal);
+    in_row_blocks(on, scratch, v, v.q, [&](pass_context const& here, block_views const& w, row_scratch const& own) {
+        auto dy = w.behind<float const>(g);
+        if (block.MLP_Adapter_out) {
+            auto const to = block.c_proj.trains() ? w.behind(scratch.c) : w.own(own.a);
+            adapter_hidden_backward(here, *block.MLP_Adapter_out, w.drop(on, block, 6, w.step), w.step, dy, w.ranks(rank_out));
+            adapter_backward(here, *block.MLP_Adapter_out, w.ranks(rank_out), dy, to);
+            dy = to;
+        }
+        auto const wide = w.wide(kept.wide);
+        if (block.c_proj.trains()) {
+            auto const after = w.wide(scratch.wide_2);
+            quick_gelu(here.kernels, here.workers, {wide.data, w.q * w.hidden}, {after.data, w.q * w.hidden});
+        }
+        if (!block.c_proj.passes_gradient()) return; // nothing before c_proj trains
+        auto const dwide = block.c_fc.trains() ? w.wide(scratch.wide) : w.own_wide(own.wide);
+        linear_backward(here, block.c_proj, dy, dwide);
+        for_rows(here.workers, w.q, [&](std::size_t first, std::size_t last) {
+            here.kernels.quick_gelu_backward(wide.row(first), dwide.row(first), dwide.row(first), (last - first) * w.hidden);
+        });
+        if (adapter_trains || block.c_fc.trains()) norm_forward(here, block.ln_2, w.behind<float const>(kept.behind), w.behind(scratch.a));
+        if (!block.c_fc.passes_gradient()) return;
+        linear_backward(here, block.c_fc, dwide, w.behind(scratch.b));
         if (block.MLP_Adapter)
-            linear_forward(on, block.MLP_Adapter->up, matrix_view<float const>{kept.hidden_mlp, v.q, v.rank}, normal, normal);
-        linear_gradient(on, block.c_fc, dwide, normal, 1.0F, gradient, scratch);
+            adapter_hidden_backward(here, *block.MLP_Adapter, w.drop(on, block, 5, w.step), w.step, w.behind<float const>(scratch.b), w.ranks(rank_mlp));
+    });
+    if (block.MLP_Adapter_out)
+        adapter_gradient(on, *block.MLP_Adapter_out, v.behind<float const>(kept.mlp), kept.hidden_mlp_out, v.behind<float const>(g), rank_out, gradient, scratch);
+    linear_gradient(on, block.c_proj, v.behind<float const>(block.MLP_Adapter_out ? scratch.c : g), v.wide<float const>(scratch.wide_2), 1.0F, gradient, scratch);
+    if (!block.c_proj.passes_gradient()) return;
+    auto const normal = v.behind(scratch.a);
+    bool const passes = block.c_fc.passes_gradient();
+    if (block.MLP_Adapter && passes)
+        adapter_gradient(on, *block.MLP_Adapter, normal, kept.hidden_mlp, v.behind<float const>(scratch.b), rank_mlp, gradient, scratch);
+    if (block.c_fc.trains()) {
+        if (block.MLP_Adapter) linear_forward(on, block.MLP_Adapter->up, matrix_view<float const>{kept.hidden_mlp, v.q, v.rank}, normal, normal);
+        linear_gradient(on, block.c_fc, v.wide<float const>(scratch.wide), normal, 1.0F, gradient, scratch);
     }
-    if (!block.c_fc.passes_gradient()) return;
-    auto const dnormal = v.behind(scratch.b);
-    linear_backward(on, block.c_fc, dwide, dnormal);
-    if (block.MLP_Adapter) {
-        if (adapter_trains) norm_forward(on, block.ln_2, v.behind<float const>(kept.behind), normal);
-        adapter_backward(on, *block.MLP_Adapter, on.adapter(block.number, 5), v.step, normal, kept.hidden_mlp, dnormal, dnormal, gradient, scratch);
-    }
-    norm_gradient(on, block.ln_2, v.behind<float const>(kept.behind), dnormal, gradient, scratch);
-    norm_backward(on, block.ln_2, v.behind<float const>(kept.behind), dnormal, v.behind<float const>(g), v.behind(g));
+    if (!passes) return;
+
+    auto const rank_s = scratch.rank[0];
+    in_row_blocks(on, scratch, v, v.q, [&](pass_context const& here, block_views const& w, row_scratch const& own) {
+        auto const dnormal = w.behind(scratch.b), dy = w.behind(g);
+        if (block.MLP_Adapter) adapter_backward(here, *block.MLP_Adapter, w.ranks(rank_mlp), dnormal, dnormal);
+        norm_backward(here, block.ln_2, w.behind<float const>(kept.behind), dnormal, dy, dy);
+        if (!block.attention_side()) return;
+        auto projected = dy;
+        if (block.S_Adapter) {
+            projected = block.out_proj.trains() ? w.behind(scratch.c) : w.own(own.a);
+            adapter_hidden_backward(here, *block.S_Adapter, w.drop(on, block, 4, w.step), w.step, dy, w.ranks(rank_s));
+            adapter_backward(here, *block.S_Adapter, w.ranks(rank_s), dy, projected);
+        }
+        if (block.out_proj.passes_gradient()) linear_backward(here, block.out_proj, projected, w.behind(scratch.a));
+    });
+    norm_gradient(on, block.ln_2, v.behind<float const>(kept.behind), v.behind<float const>(scratch.b), gradient, scratch);
+    if (!block.attention_side()) return;
+    if (block.S_Adapter)
+        adapter_gradient(on, *block.S_Adapter, v.behind<float const>(kept.projected), kept.hidden_out, v.behind<float const>(g), rank_s, gradient, scratch);
+    linear_gradient(on, block.out_proj, v.behind<float const>(block.S_Adapter ? scratch.c : g), v.behind<float const>(kept.attended), 1.0F, gradient, scratch);
 }
 
 /// From the gradient of qkv (in scratch.wide) to that of what ln_1 gives (in scratch.b).
 inline void in_proj_backward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch, float* gradient) {
     block_views const v{block, on.rows};
+    float* const dhidden = scratch.rank[0];
     bool adapters_train = block.T_Adapter_in && block.T_Adapter_in->trains(), weights_train = false;
     for (auto const& part : block.in_proj) {
         adapters_train = adapters_train || (part.adapter && part.adapter->trains());
         weights_train = weights_train || part.linear.trains();
     }
-    auto const normal = v.all(scratch.a);
-    if (adapters_train || weights_train) norm_forward(on, block.ln_1, v.all<float const>(kept.x), normal);
-    if (weights_train && block.T_Adapter_in)
-        linear_forward(on, block.T_Adapter_in->up, matrix_view<float const>{kept.hidden_in[0], v.m, v.rank}, normal, normal);
-
+    auto const normal_of = [&](pass_context const& here, block_views const& w) {
+        norm_forward(here, block.ln_1, w.all<float const>(kept.x), w.all(scratch.a));
+    };
+    auto const to_T_Adapter_in = [&](pass_context const& here, block_views const& w) {
+        if (block.T_Adapter_in && block.before_in_proj())
+            adapter_hidden_backward(here, *block.T_Adapter_in, w.drop(on, block, 0, 1), 1, w.all<float const>(scratch.b), w.ranks(dhidden));
+    };
     // Parts of all rows first: what follows adds to them.
-    auto const dnormal = v.all(scratch.b);
-    bool first = true;
+    std::size_t done = 0;
     for (bool const queries_only : {false, true})
         for (std::size_t j = 0; j < block.in_proj.size(); ++j) {
             auto const& part = block.in_proj[j];
             if (part.queries_only != queries_only) continue;
-            auto const dy = v.columns<float const>(scratch.wide, part);
+            bool const first = done++ == 0, last_of_all_rows = done == block.in_proj.size() && !queries_only;
+            std::size_t const apart = queries_only ? v.step : 1, rows = queries_only ? v.q : v.m;
+            auto const dnormal = [&](block_views const& w) { return queries_only ? w.chosen(scratch.b) : w.all(scratch.b); };
+            auto const own = [&](block_views const& w) { return queries_only ? w.behind(scratch.c) : w.all(scratch.c); };
+            auto const sum = [&](block_views const& w) { return first ? matrix_view<float const>{} : matrix_view<float const>{dnormal(w)}; };
+            bool const passes = part.linear.passes_gradient();
+            in_row_blocks(on, scratch, v, rows, [&](pass_context const& here, block_views const& w, row_scratch const&) {
+                if (first && (adapters_train || weights_train)) normal_of(here, w);
+                if (!passes) return;
+                auto const dy = w.columns<float const>(scratch.wide, part);
+                linear_backward(here, part.linear, dy, part.adapter ? own(w) : dnormal(w), part.adapter ? matrix_view<float const>{} : sum(w));
+                if (part.adapter) adapter_hidden_backward(here, *part.adapter, w.drop(on, block, 1 + j, apart), apart, own(w), w.ranks(dhidden));
+                else if (last_of_all_rows) to_T_Adapter_in(here, w);
+            });
+            if (weights_train && block.T_Adapter_in && first)
+                linear_forward(on, block.T_Adapter_in->up, matrix_view<float const>{kept.hidden_in[0], v.m, v.rank}, v.all(scratch.a), v.all(scratch.a));
             auto const input = queries_only ? v.chosen<float const>(scratch.a) : v.all<float const>(scratch.a);
-            auto const to = queries_only ? v.chosen(scratch.b) : dnormal;
-            auto const sum = first ? matrix_view<float const>{} : matrix_view<float const>{to};
-            first = false;
+            auto const dy = v.columns<float const>(scratch.wide, part);
             if (!part.adapter) {
                 linear_gradient(on, part.linear, dy, input, 1.0F, gradient, scratch);
-                if (part.linear.passes_gradient()) linear_backward(on, part.linear, dy, to, sum);
                 continue;
             }
-            auto const own = queries_only ? v.behind(scratch.c) : v.all(scratch.c);
-            if (part.linear.trains()) {
-                linear_forward(on, part.adapter->up, matrix_view<float const>{kept.hidden_in[j], own.rows, v.rank}, own, input);
-                linear_gradient(on, part.linear, dy, own, 1.0F, gradient, scratch);
+            if (passes) {
+                adapter_gradient(on, *part.adapter, input, kept.hidden_in[j], own(v), dhidden, gradient, scratch);
+                in_row_blocks(on, scratch, v, rows, [&](pass_context const& here, block_views const& w, row_scratch const&) {
+                    if (first) {
+                        adapter_backward(here, *part.adapter, w.ranks(dhidden), own(w), dnormal(w));
+                        return;
+                    }
+                    adapter_backward(here, *part.adapter, w.ranks(dhidden), own(w), own(w));
+                    add_rows(here.workers, own(w), dnormal(w));
+                });
             }
-            if (!part.linear.passes_gradient()) continue;
-            linear_backward(on, part.linear, dy, own);
-            adapter_backward(on, *part.adapter, on.adapter(block.number, 1 + j), queries_only ? v.step : 1, input, kept.hidden_in[j], own, own, gradient, scratch);
-            if (sum.data == nullptr) copy_rows(on.workers, own, to);
-            else add_rows(on.workers, own, to);
+            if (part.linear.trains()) {
+                linear_forward(on, part.adapter->up, matrix_view<float const>{kept.hidden_in[j], input.rows, v.rank}, own(v), input);
+                linear_gradient(on, part.linear, dy, own(v), 1.0F, gradient, scratch);
+            }
         }
     if (!block.T_Adapter_in || !block.before_in_proj()) return;
-    if (weights_train) norm_forward(on, block.ln_1, v.all<float const>(kept.x), normal); // the adapter's own input again
-    adapter_backward(on, *block.T_Adapter_in, on.adapter(block.number, 0), 1, normal, kept.hidden_in[0], dnormal, dnormal, gradient, scratch);
+    if (block.class_only) in_row_blocks(on, scratch, v, v.m, [&](pass_context const& here, block_views const& w, row_scratch const&) { to_T_Adapter_in(here, w); });
+    if (weights_train) normal_of(on, v); // the adapter's own input again
+    adapter_gradient(on, *block.T_Adapter_in, v.all<float const>(scratch.a), kept.hidden_in[0], v.all<float const>(scratch.b), dhidden, gradient, scratch);
+}
+
+/// From the gradient of what ln_1 gives (in scratch.b; T_Adapter_in's hidden rows in scratch.rank[0]) and dy to dx.
+inline void ln_1_backward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch, float* dy,
+                          float* dx, float* gradient) {
+    block_views const v{block, on.rows};
+    in_row_blocks(on, scratch, v, v.m, [&](pass_context const& here, block_views const& w, row_scratch const&) {
+        auto const dnormal = w.all(scratch.b);
+        if (block.T_Adapter_in) adapter_backward(here, *block.T_Adapter_in, w.ranks(scratch.rank[0]), dnormal, dnormal);
+        if (!block.passes_gradient) return;
+        norm_backward(here, block.ln_1, w.all<float const>(kept.x), dnormal, block.class_only ? matrix_view<float const>{} : w.all<float const>(dy), w.all(dx));
+    });
+    norm_gradient(on, block.ln_1, v.all<float const>(kept.x), v.all<float const>(scratch.b), gradient, scratch);
+    if (block.passes_gradient && block.class_only) add_rows(on.workers, v.behind<float const>(dy), v.chosen(dx));
 }
 
 } // namespace detail
@@ -165,39 +235,18 @@ inline void in_proj_backward(pass_context const& on, training_block const& block
 inline void block_backward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch, float* dy,
                            float* dx, float* gradient) {
     if (!block.anything()) return;
-    detail::block_views const v{block, on.rows};
+    detail::behind_attention_backward(on, block, kept, scratch, dy, gradient);
+    if (!block.attention_side() || !block.out_proj.passes_gradient()) return;
+
     auto const& rows = on.rows;
-    detail::mlp_backward(on, block, kept, scratch, dy, gradient);
-    if (!block.attention_side()) return;
-
-    auto projected = v.behind<float const>(dy);
-    if (block.S_Adapter) {
-        detail::adapter_backward(on, *block.S_Adapter, on.adapter(block.number, 4), v.step, v.behind<float const>(kept.projected), kept.hidden_out, projected,
-                                 v.behind(scratch.b), gradient, scratch);
-        projected = v.behind<float const>(scratch.b);
-    }
-    detail::linear_gradient(on, block.out_proj, projected, v.behind<float const>(kept.attended), 1.0F, gradient, scratch);
-    if (!block.out_proj.passes_gradient()) return;
-    detail::linear_backward(on, block.out_proj, projected, v.behind(scratch.a));
-
-    std::size_t const stride = 3 * v.width;
+    std::size_t const width = block.width(), stride = 3 * width;
     auto const shape = rows.attention(block);
     auto const read = [&](std::size_t first) { return token_rows<float const>{kept.qkv + first, rows.tokens * stride, stride, rows.head_dim}; };
     auto const write = [&](std::size_t first) { return token_rows<float>{scratch.wide + first, rows.tokens * stride, stride, rows.head_dim}; };
-    attention_backward(on.kernels, on.workers, shape, on.map, read(0), read(v.width), read(2 * v.width),
-                       {scratch.a, shape.queries * v.width, v.width, rows.head_dim}, write(0), write(v.width), write(2 * v.width), scratch.attention);
+    attention_backward(on.kernels, on.workers, shape, on.map, read(0), read(width), read(2 * width), {scratch.a, shape.queries * width, width, rows.head_dim},
+                       write(0), write(width), write(2 * width), scratch.attention);
     detail::in_proj_backward(on, block, kept, scratch, gradient);
-    if (!block.before_in_proj()) return;
-    auto const x = v.all<float const>(kept.x);
-    auto const dnormal = v.all<float const>(scratch.b);
-    detail::norm_gradient(on, block.ln_1, x, dnormal, gradient, scratch);
-    if (!block.passes_gradient) return;
-    if (!block.class_only) {
-        detail::norm_backward(on, block.ln_1, x, dnormal, v.all<float const>(dy), v.all(dx));
-        return;
-    }
-    detail::norm_backward(on, block.ln_1, x, dnormal, {}, v.all(dx));
-    detail::add_rows(on.workers, v.behind<float const>(dy), v.chosen(dx));
+    if (block.before_in_proj()) detail::ln_1_backward(on, block, kept, scratch, dy, dx, gradient);
 }
 
 } // namespace zeroi2v

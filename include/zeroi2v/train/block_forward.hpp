@@ -31,7 +31,7 @@ struct pass_context {
     clip_rows rows;
     double adapter_dropout{};
     std::uint64_t seed{}, step{}, sample{};
-    std::span<std::byte> room{}; ///< for the partial sums of long products; aligned to 64, may be too small
+    std::span<std::byte> room{}; ///< for partial sums of long products; aligned to 64, may be too small
 
     /// Dropout of adapter `which` (T_Adapter_in, _q, _k, _v, S_Adapter, MLP_Adapter, MLP_Adapter_out: 0 to 6) of a block.
     [[nodiscard]] dropout adapter(std::size_t block, std::size_t which) const noexcept {
@@ -58,18 +58,12 @@ inline void add_rows(executor& workers, matrix_view<float const> from, matrix_vi
     });
 }
 
-inline void copy_rows(executor& workers, matrix_view<float const> from, matrix_view<float> to) {
-    for_rows(workers, to.rows, [&](std::size_t first, std::size_t last) {
-        for (std::size_t r = first; r < last; ++r) std::copy_n(from.row(r), to.columns, to.row(r));
-    });
-}
-
 inline void linear_forward(pass_context const& on, training_linear const& layer, matrix_view<float const> x, matrix_view<float> y,
                            matrix_view<float const> residual = {}) {
     matmul(on.kernels, on.workers, x, layer.forward, {activation::none, residual}, y, on.room);
 }
 
-/// y = x + up(dropped(down(x))); y may be x. `hidden` keeps the dropped values; row r is row r * row_step of the clip.
+/// y = x + up(dropped(down(x))); y may be x. `hidden` keeps the dropped values; row r is row r * row_step of what `drop` begins with.
 inline void adapter_forward(pass_context const& on, training_adapter const& adapter, dropout const& drop, std::size_t row_step, matrix_view<float const> x,
                             float* hidden, matrix_view<float> y) {
     matrix_view<float> const inside{hidden, x.rows, adapter.rank()};
@@ -84,80 +78,138 @@ inline void norm_forward(pass_context const& on, training_norm const& norm, matr
     layer_norm(on.kernels, on.workers, x, {p.weight.data(), p.weight.size()}, {p.bias.data(), p.bias.size()}, y, layer_norm_epsilon);
 }
 
-/// Views of the rows of a block: all of them, and those behind attention.
+/// Views of the matrices of a block: of all rows, or of some that stand in a row, and then in front of attention or behind it.
 struct block_views {
-    std::size_t m, q, width, hidden, rank, step; // step: rows of the clip from one row behind attention to the next
+    std::size_t first{}; ///< row
+    std::size_t m, q;    ///< rows: all, and those behind attention
+    std::size_t width, hidden, rank;
+    std::size_t step;    ///< rows of the clip from one row behind attention to the next
 
     block_views(training_block const& block, clip_rows const& rows) noexcept
         : m{rows.all()}, q{rows.behind(block)}, width{block.width()}, hidden{block.mlp_width()}, rank{block.rank()},
           step{block.class_only ? rows.tokens : 1} {}
 
-    template <class T> [[nodiscard]] matrix_view<T> all(T* data) const noexcept { return {data, m, width}; }
-    template <class T> [[nodiscard]] matrix_view<T> behind(T* data) const noexcept { return {data, q, width}; }
-    template <class T> [[nodiscard]] matrix_view<T> wide(T* data) const noexcept { return {data, q, hidden}; }
+    [[nodiscard]] block_views part(index_range some) const noexcept {
+        block_views rest = *this;
+        rest.first = some.begin;
+        rest.m = rest.q = some.size();
+        return rest;
+    }
+
+    template <class T> [[nodiscard]] matrix_view<T> all(T* data) const noexcept { return {data + first * width, m, width}; }
+    template <class T> [[nodiscard]] matrix_view<T> behind(T* data) const noexcept { return {data + first * width, q, width}; }
+    template <class T> [[nodiscard]] matrix_view<T> wide(T* data) const noexcept { return {data + first * hidden, q, hidden}; }
+    template <class T> [[nodiscard]] T* ranks(T* data) const noexcept { return data + first * rank; }
     /// Those of (M,C) that are needed behind attention.
-    template <class T> [[nodiscard]] matrix_view<T> chosen(T* data) const noexcept { return {data, q, width, step * width}; }
+    template <class T> [[nodiscard]] matrix_view<T> chosen(T* data) const noexcept { return {data + first * step * width, q, width, step * width}; }
     /// Columns of part `part` of (M,3C), of the rows that it has.
     template <class T> [[nodiscard]] matrix_view<T> columns(T* qkv, training_block::in_part const& part) const noexcept {
-        return part.queries_only ? matrix_view<T>{qkv + part.first, q, part.linear.out(), step * 3 * width}
-                                 : matrix_view<T>{qkv + part.first, m, part.linear.out(), 3 * width};
+        std::size_t const apart = part.queries_only ? step : 1;
+        return {qkv + first * apart * 3 * width + part.first, part.queries_only ? q : m, part.linear.out(), apart * 3 * width};
+    }
+    /// Of a thread's own rows.
+    [[nodiscard]] matrix_view<float> own(float* data) const noexcept { return {data, q, width}; }
+    [[nodiscard]] matrix_view<float> own_wide(float* data) const noexcept { return {data, q, hidden}; }
+
+    /// Dropout of adapter `which`, for rows that are `apart` rows of the clip from each other.
+    [[nodiscard]] dropout drop(pass_context const& on, training_block const& block, std::size_t which, std::size_t apart) const noexcept {
+        return on.adapter(block.number, which).from(first * apart);
     }
 };
+
+/// work(on, views of some rows, scratch) for all of `rows` rows, some at a time: on one thread each, where there are enough of them.
+template <class Work>
+void in_row_blocks(pass_context const& on, block_scratchpad const& scratch, block_views const& v, std::size_t rows, Work&& work) {
+    auto const parts = static_cast<std::size_t>(on.workers.concurrency());
+    std::size_t const tile = on.kernels.f32.row_tile;
+    if (rows < 4 * parts * tile && rows <= scratch.threads.front().rows) { // the products share out their weights instead
+        work(on, v.part({0, rows}), scratch.threads.front());
+        return;
+    }
+    on.workers.run(static_cast<int>(parts), [&](int part) {
+        row_scratch const& own = scratch.threads[static_cast<std::size_t>(part)];
+        serial_executor here;
+        pass_context const alone{on.kernels, here, on.map, on.rows, on.adapter_dropout, on.seed, on.step, on.sample, own.room};
+        index_range const mine = partition(rows, parts, static_cast<std::size_t>(part), tile);
+        std::size_t const block = even_block(mine.size(), own.rows, tile);
+        for (std::size_t row = mine.begin; row < mine.end; row += block) work(alone, v.part({row, std::min(mine.end, row + block)}), own);
+    });
+}
+
+/// q, k or v of some rows, behind the adapter that a part of in_proj may have; the adapted rows go to `adapted`.
+inline void in_part_forward(pass_context const& on, training_block const& block, std::size_t j, block_activations const& kept, block_views const& v,
+                            matrix_view<float const> input, matrix_view<float> adapted) {
+    auto const& part = block.in_proj[j];
+    if (part.adapter) {
+        std::size_t const apart = part.queries_only ? v.step : 1;
+        adapter_forward(on, *part.adapter, v.drop(on, block, 1 + j, apart), apart, input, v.ranks(kept.hidden_in[j]), adapted);
+        input = adapted;
+    }
+    linear_forward(on, part.linear, input, v.columns(kept.qkv, part));
+}
+
+/// kept.qkv from kept.x.
+inline void in_proj_forward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch) {
+    block_views const v{block, on.rows};
+    in_row_blocks(on, scratch, v, v.m, [&](pass_context const& here, block_views const& w, row_scratch const& own) {
+        auto const normal = block.class_only ? w.all(scratch.a) : w.own(own.a); // queries of the class tokens follow
+        norm_forward(here, block.ln_1, w.all<float const>(kept.x), normal);
+        if (block.T_Adapter_in) adapter_forward(here, *block.T_Adapter_in, w.drop(on, block, 0, 1), 1, normal, w.ranks(kept.hidden_in[0]), normal);
+        for (std::size_t j = 0; j < block.in_proj.size(); ++j)
+            if (!block.in_proj[j].queries_only) in_part_forward(here, block, j, kept, w, normal, w.own(own.b));
+    });
+    for (std::size_t j = 0; j < block.in_proj.size(); ++j)
+        if (block.in_proj[j].queries_only) in_part_forward(on, block, j, kept, v, v.chosen<float const>(scratch.a), v.behind(scratch.b));
+}
+
+/// y from what attention gave.
+inline void behind_attention_forward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch,
+                                     float const* attended, float* y) {
+    block_views const v{block, on.rows};
+    in_row_blocks(on, scratch, v, v.q, [&](pass_context const& here, block_views const& w, row_scratch const& own) {
+        auto const behind = w.behind(kept.behind);
+        auto const x = w.chosen<float const>(kept.x);
+        if (block.S_Adapter) {
+            linear_forward(here, block.out_proj, w.behind(attended), w.behind(kept.projected));
+            adapter_forward(here, *block.S_Adapter, w.drop(on, block, 4, w.step), w.step, w.behind<float const>(kept.projected), w.ranks(kept.hidden_out), behind);
+            add_rows(here.workers, x, behind);
+        } else {
+            linear_forward(here, block.out_proj, w.behind(attended), behind, x);
+        }
+        auto const normal = w.own(own.a);
+        norm_forward(here, block.ln_2, behind, normal);
+        if (block.MLP_Adapter) adapter_forward(here, *block.MLP_Adapter, w.drop(on, block, 5, w.step), w.step, normal, w.ranks(kept.hidden_mlp), normal);
+        auto const before = w.wide(kept.wide), after = w.own_wide(own.wide);
+        linear_forward(here, block.c_fc, normal, before);
+        quick_gelu(here.kernels, here.workers, {before.data, w.q * w.hidden}, {after.data, w.q * w.hidden});
+        auto const out = w.behind(y);
+        if (block.MLP_Adapter_out) {
+            linear_forward(here, block.c_proj, after, w.behind(kept.mlp));
+            adapter_forward(here, *block.MLP_Adapter_out, w.drop(on, block, 6, w.step), w.step, w.behind<float const>(kept.mlp), w.ranks(kept.hidden_mlp_out), out);
+            add_rows(here.workers, behind, out);
+        } else {
+            linear_forward(here, block.c_proj, after, out, behind);
+        }
+    });
+}
 
 } // namespace detail
 
 /// y = block(x) for one clip, x = kept.x (M,C) untouched, y (Q,C): the next block's x, or of the last block the class tokens.
 ///
 /// Numerics  as vit_engine but for the order of additions around adapters; the same bits for every executor.
+/// Cost      as vit_engine: a thread takes some rows through all products between two attentions.
 /// Test      tests/unit/train/trainer.cpp
 inline void block_forward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch, float* y) {
-    detail::block_views const v{block, on.rows};
     auto const& rows = on.rows;
-    // Attention.
-    detail::norm_forward(on, block.ln_1, v.all<float const>(kept.x), v.all(scratch.a));
-    if (block.T_Adapter_in)
-        detail::adapter_forward(on, *block.T_Adapter_in, on.adapter(block.number, 0), 1, v.all<float const>(scratch.a), kept.hidden_in[0], v.all(scratch.a));
-    for (std::size_t j = 0; j < block.in_proj.size(); ++j) {
-        auto const& part = block.in_proj[j];
-        auto input = part.queries_only ? v.chosen<float const>(scratch.a) : v.all<float const>(scratch.a);
-        if (part.adapter) {
-            auto const adapted = part.queries_only ? v.behind(scratch.b) : v.all(scratch.b);
-            detail::adapter_forward(on, *part.adapter, on.adapter(block.number, 1 + j), part.queries_only ? v.step : 1, input, kept.hidden_in[j], adapted);
-            input = adapted;
-        }
-        detail::linear_forward(on, part.linear, input, v.columns(kept.qkv, part));
-    }
+    std::size_t const width = block.width(), stride = 3 * width;
+    detail::in_proj_forward(on, block, kept, scratch);
     float* const attended = block.out_proj.trains() ? kept.attended : scratch.b;
-    std::size_t const stride = 3 * v.width;
     auto const from = [&](std::size_t first) { return token_rows<float const>{kept.qkv + first, rows.tokens * stride, stride, rows.head_dim}; };
     auto const shape = rows.attention(block);
-    attention(on.kernels, on.workers, shape, from(0), from(v.width), from(2 * v.width),
-              {attended, shape.queries * v.width, v.width, rows.head_dim},
+    attention(on.kernels, on.workers, shape, from(0), from(width), from(2 * width), {attended, shape.queries * width, width, rows.head_dim},
               [&](std::size_t head, std::size_t frame) { return on.map.source(head, frame, rows.frames); }, scratch.attention);
-    auto const behind = v.behind(kept.behind);
-    auto const x = v.chosen<float const>(kept.x);
-    if (block.S_Adapter) {
-        detail::linear_forward(on, block.out_proj, v.behind<float const>(attended), v.behind(kept.projected));
-        detail::adapter_forward(on, *block.S_Adapter, on.adapter(block.number, 4), v.step, v.behind<float const>(kept.projected), kept.hidden_out, behind);
-        detail::add_rows(on.workers, x, behind);
-    } else {
-        detail::linear_forward(on, block.out_proj, v.behind<float const>(attended), behind, x);
-    }
-    // MLP.
-    auto const normal = v.behind(scratch.a);
-    detail::norm_forward(on, block.ln_2, behind, normal);
-    if (block.MLP_Adapter)
-        detail::adapter_forward(on, *block.MLP_Adapter, on.adapter(block.number, 5), v.step, normal, kept.hidden_mlp, normal);
-    detail::linear_forward(on, block.c_fc, normal, v.wide(kept.wide));
-    quick_gelu(on.kernels, on.workers, {kept.wide, v.q * v.hidden}, {scratch.wide, v.q * v.hidden});
-    auto const out = v.behind(y);
-    if (block.MLP_Adapter_out) {
-        detail::linear_forward(on, block.c_proj, v.wide<float const>(scratch.wide), v.behind(kept.mlp));
-        detail::adapter_forward(on, *block.MLP_Adapter_out, on.adapter(block.number, 6), v.step, v.behind<float const>(kept.mlp), kept.hidden_mlp_out, out);
-        detail::add_rows(on.workers, behind, out);
-    } else {
-        detail::linear_forward(on, block.c_proj, v.wide<float const>(scratch.wide), out, behind);
-    }
+    detail::behind_attention_forward(on, block, kept, scratch, attended, y);
 }
 
 } // namespace zeroi2v

@@ -111,8 +111,7 @@ private:
     }
 
     [[nodiscard]] pass_context context(clip_options const& options) const noexcept {
-        return {model_->kernels(), *workers_, model_->config().map(), model_->rows(), options.adapter_dropout, options.seed, options.step, options.sample,
-                std::as_writable_bytes(scratch_.weights)};
+        return {model_->kernels(), *workers_, model_->config().map(), model_->rows(), options.adapter_dropout, options.seed, options.step, options.sample};
     }
 
     void forward(view<float const, 4> clip, clip_options const& options) {

@@ -31,6 +31,13 @@ public:
 
     [[nodiscard]] constexpr bool drops() const noexcept { return threshold_ != 0; }
 
+    /// The same, where row 0 is row `row` of the sample.
+    [[nodiscard]] constexpr dropout from(std::uint64_t row) const noexcept {
+        dropout rest = *this;
+        rest.first_row_ += row;
+        return rest;
+    }
+
     /// Drops values of rows [first, last) of x (rows, columns), row r being row r * row_step of the sample. Used for the values and for their gradient alike.
     constexpr void apply(float* x, std::size_t columns, std::size_t first, std::size_t last, std::size_t row_step = 1) const noexcept {
         if (!drops()) return;
