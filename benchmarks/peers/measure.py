@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy
 from safetensors.numpy import load_file
 
+from contestant import Contestant
+
 LIMIT = 1e-4  # relative L2 of the logits, fp32
 here = Path(__file__).parent
 
@@ -31,34 +33,19 @@ def busy_ticks(pid):
     return user + nice + system + irq + softirq + steal, int(mine[11]) + int(mine[12])
 
 
-class Contestant:
+class TimedContestant(Contestant):
     """`others`: the share of all processors that went to other processes, or other guests, while this one was timed."""
 
     def __init__(self, name, command, reference, precision):
-        self.name, self.reference, self.precision, self.seconds, self.others = name, reference, precision, [], []
-        self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.about = json.loads(self.answer())
-        self.peak = None
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"{self.name}: ended with status {self.process.wait()}")
-        return line
+        super().__init__(name, command)
+        self.reference, self.precision, self.others = reference, precision, []
 
     def once(self):
         all_before, mine_before = busy_ticks(self.process.pid)
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        self.seconds.append(float(self.answer()))
+        super().once()
         all_after, mine_after = busy_ticks(self.process.pid)
         available = self.seconds[-1] * os.sysconf("SC_CLK_TCK") * os.cpu_count()
         self.others.append(max(0.0, all_after - all_before - (mine_after - mine_before)) / available)
-
-    def end(self):
-        self.process.stdin.close()
-        self.peak = int(self.process.stdout.read())
-        self.process.wait()
 
 
 def processor():
@@ -95,7 +82,7 @@ def main():
     references = {"video": load_file(a.folder / "logits.safetensors")["logits"][0].astype(float)}  # zeroi2v logits, adapted
     for name, command, reference, precision in plan:
         print(f"{name}: loads", file=sys.stderr, flush=True)
-        c = Contestant(name, command, reference, precision)
+        c = TimedContestant(name, command, reference, precision)
         contestants.append(c)
         if reference is None:
             continue

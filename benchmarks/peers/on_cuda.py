@@ -10,10 +10,11 @@ unless all fp32 contestants answer as `zeroi2v logits` does, within 1e-4 (relati
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+from contestant import Contestant
 
 LIMIT = 1e-4  # relative L2 of the logits, fp32
 here = Path(__file__).parent
@@ -78,29 +79,6 @@ def work(kind, model_path, clip_path, dtype, batch, device="cuda"):
     print(torch.cuda.max_memory_allocated() if device == "cuda" else 0)
 
 
-class Contestant:
-    def __init__(self, name, command):
-        self.name, self.seconds = name, []
-        self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.about = json.loads(self.answer())
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"{self.name}: ended with status {self.process.wait()}")
-        return line
-
-    def once(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        self.seconds.append(float(self.answer()))
-
-    def end(self):
-        self.process.stdin.close()
-        self.bytes = int(self.process.stdout.read())
-        self.process.wait()
-
-
 def distance(found, wanted):
     square = sum((f - w) ** 2 for f, w in zip(found, wanted, strict=True))
     return (square / sum(w * w for w in wanted)) ** 0.5
@@ -149,7 +127,7 @@ def main():
                      "| batch | | best ms | median ms | / ours merged, best | clips/s | device MB | logits differ by |", "|---|---|---|---|---|---|---|---|"]
         for c in contestants:
             best, middle = min(c.seconds), statistics.median(c.seconds)
-            lines.append(f"| {batch} | {c.name} | {best * 1e3:.3f} | {middle * 1e3:.3f} | {best / base:.2f} | {batch / best:.1f} | {c.bytes / 1e6:.0f} | "
+            lines.append(f"| {batch} | {c.name} | {best * 1e3:.3f} | {middle * 1e3:.3f} | {best / base:.2f} | {batch / best:.1f} | {c.peak / 1e6:.0f} | "
                          + (f"{c.loss:.1e} |" if c.loss is not None else "- |"))
     text = "\n".join(lines) + "\n"
     print(text, end="")

@@ -113,14 +113,7 @@ private:
     basic_engine(vit_weights<Adapters> weights, Read& read, cuda_options options)
         : basic_engine{weights, weights.config, options,
                        [&](std::size_t part) {
-                           auto const fill = [&read](std::string const& name, stored_tensor& tensor, shape const&, parameter_role) { read(name, tensor); };
-                           if (part < weights.blocks.size()) {
-                               for_each_tensor_of_block(weights, part, fill);
-                               return;
-                           }
-                           auto blocks = std::exchange(weights.blocks, {}); // what stands around the blocks
-                           for_each_tensor(weights, fill);
-                           weights.blocks = std::move(blocks);
+                           for_each_tensor_of_part(weights, part, [&read](std::string const& name, stored_tensor& tensor, shape const&, parameter_role) { read(name, tensor); });
                        },
                        [](stored_tensor& tensor) { tensor = stored_tensor{}; }} {}
 

@@ -141,14 +141,7 @@ private:
     vit_engine(vit_weights<Adapters> weights, Read& read, engine_options const& options)
         : vit_engine{weights, options, [](stored_tensor& tensor) { tensor = stored_tensor{}; },
                      [&](std::size_t part) {
-                         auto const fill = [&read](std::string const& name, stored_tensor& tensor, shape const&, parameter_role) { read(name, tensor); };
-                         if (part < weights.blocks.size()) {
-                             for_each_tensor_of_block(weights, part, fill);
-                             return;
-                         }
-                         auto blocks = std::exchange(weights.blocks, {}); // what stands around the blocks
-                         for_each_tensor(weights, fill);
-                         weights.blocks = std::move(blocks);
+                         for_each_tensor_of_part(weights, part, [&read](std::string const& name, stored_tensor& tensor, shape const&, parameter_role) { read(name, tensor); });
                      }} {}
 
     /// fill(i) is called before block i is read, fill(number of blocks) before all that stands around them.

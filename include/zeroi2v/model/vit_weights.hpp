@@ -79,11 +79,11 @@ void for_each_tensor_of_block(Weights& weights, std::size_t i, Visit&& visit) {
                     weights.config.mlp_width(), weights.layout.rank, visit);
 }
 
-/// The one list of a model's tensors: visit(name, tensor, expected shape, role) for each, in a fixed order.
-///
-/// Loading, saving, counting, comparing, drawing and training all walk this list; nothing else enumerates the weights.
-template <vit_weights_type Weights, class Visit>
-void for_each_tensor(Weights& weights, Visit&& visit) {
+namespace detail {
+
+/// The part of for_each_tensor's list that stands around the blocks.
+template <vit_weights_type Weights, class Visit, class Between>
+void for_each_tensor_around_blocks(Weights& weights, Visit&& visit, Between&& between) {
     using role = parameter_role;
     vit_config const& c = weights.config;
     std::string const backbone = "backbone.";
@@ -93,11 +93,30 @@ void for_each_tensor(Weights& weights, Visit&& visit) {
     visit(backbone + "conv1.weight", weights.conv1, shape{c.width(), 3, c.patch_size(), c.patch_size()}, role::weight);
     visit(backbone + "ln_pre.weight", weights.ln_pre.weight, shape{c.width()}, role::norm_weight);
     visit(backbone + "ln_pre.bias", weights.ln_pre.bias, shape{c.width()}, role::norm_bias);
-    for (std::size_t i = 0; i < weights.blocks.size(); ++i) for_each_tensor_of_block(weights, i, visit);
+    between();
     visit(backbone + "ln_post.weight", weights.ln_post.weight, shape{c.width()}, role::norm_weight);
     visit(backbone + "ln_post.bias", weights.ln_post.bias, shape{c.width()}, role::norm_bias);
     visit(std::string{"cls_head.fc_cls.weight"}, weights.fc_cls.weight, shape{c.classes(), c.width()}, role::head_weight);
     visit(std::string{"cls_head.fc_cls.bias"}, weights.fc_cls.bias, shape{c.classes()}, role::head_bias);
+}
+
+} // namespace detail
+
+/// Of for_each_tensor's list what block `part` is, or, with the number of blocks, what stands around them.
+template <vit_weights_type Weights, class Visit>
+void for_each_tensor_of_part(Weights& weights, std::size_t part, Visit&& visit) {
+    if (part < weights.blocks.size()) for_each_tensor_of_block(weights, part, visit);
+    else detail::for_each_tensor_around_blocks(weights, visit, [] {});
+}
+
+/// The one list of a model's tensors: visit(name, tensor, expected shape, role) for each, in a fixed order.
+///
+/// Loading, saving, counting, comparing, drawing and training all walk this list; nothing else enumerates the weights.
+template <vit_weights_type Weights, class Visit>
+void for_each_tensor(Weights& weights, Visit&& visit) {
+    detail::for_each_tensor_around_blocks(weights, visit, [&] {
+        for (std::size_t i = 0; i < weights.blocks.size(); ++i) for_each_tensor_of_block(weights, i, visit);
+    });
 }
 
 /// The number of parameters, adapters included.

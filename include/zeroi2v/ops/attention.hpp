@@ -76,17 +76,29 @@ void attention(kernel_table const& kernels, executor& workers, attention_shape c
     if (units == 0 || shape.queries == 0 || shape.head_dim == 0) return;
     workers.run(static_cast<int>(parts), [&](int part) {
         index_range const range = partition(units, parts, static_cast<std::size_t>(part));
-        for (std::size_t unit = range.begin; unit < range.end; ++unit) {
+        auto const call_of = [&](std::size_t unit) {
             std::size_t const frame = unit / shape.heads;
             std::size_t const head = unit % shape.heads;
             auto const from = static_cast<std::size_t>(source(head, frame));
             ZEROI2V_REQUIRE(from < shape.frames, "zeroi2v::attention: source must name a frame of the clip");
-            kernels.attention({.q = q.head(frame, head), .q_stride = q.token_stride,
-                               .k = k.head(from, head), .k_stride = k.token_stride,
-                               .v = v.head(from, head), .v_stride = v.token_stride,
-                               .y = y.head(frame, head), .y_stride = y.token_stride,
-                               .queries = shape.queries, .keys = shape.keys, .dim = shape.head_dim, .scale = scale,
-                               .scratch = scratch.data() + static_cast<std::size_t>(part) * per_part});
+            return attention_args{.q = q.head(frame, head), .q_stride = q.token_stride,
+                                  .k = k.head(from, head), .k_stride = k.token_stride,
+                                  .v = v.head(from, head), .v_stride = v.token_stride,
+                                  .y = y.head(frame, head), .y_stride = y.token_stride,
+                                  .queries = shape.queries, .keys = shape.keys, .dim = shape.head_dim, .scale = scale,
+                                  .scratch = scratch.data() + static_cast<std::size_t>(part) * per_part};
+        };
+        if (range.empty()) return;
+        attention_args next = call_of(range.begin);
+        for (std::size_t unit = range.begin; unit < range.end; ++unit) {
+            attention_args call = next;
+            if (unit + 1 < range.end) {
+                next = call_of(unit + 1);
+                call.next_q = next.q;
+                call.next_k = next.k;
+                call.next_v = next.v;
+            }
+            kernels.attention(call);
         }
     });
 }

@@ -4,6 +4,7 @@
 #include <zeroi2v/core/assert.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/matrix_view.hpp>
+#include <zeroi2v/ops/transpose.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/partition.hpp>
 
@@ -38,18 +39,17 @@ inline void pack_columns(kernel_table const& kernels, matrix_view<float const> f
     }
 }
 
-/// All panels of the channels that are rows of `from` (channels, k), times scale.
+/// All panels of the channels that are rows of `from` (channels, k), times scale; `panels` aligned to 16 bytes.
 inline void pack_rows(kernel_table const& kernels, matrix_view<float const> from, float scale, float* panels) noexcept {
     std::size_t const width = kernels.f32.panel_width;
     for (std::size_t first = 0; first < from.rows; first += width) {
         std::size_t const here = std::min(width, from.rows - first);
         float* const out = panels + first * from.columns;
-        for (std::size_t i = 0; i < here; ++i) {
-            float const* const row = from.row(first + i);
-            for (std::size_t k = 0; k < from.columns; ++k) out[k * width + i] = row[k] * scale;
-        }
+        transpose_block(from.row(first), from.stride, here, from.columns, out, width);
         for (std::size_t i = here; i < width; ++i)
             for (std::size_t k = 0; k < from.columns; ++k) out[k * width + i] = 0;
+        if (scale != 1)
+            for (std::size_t i = 0; i < width * from.columns; ++i) out[i] *= scale;
     }
 }
 

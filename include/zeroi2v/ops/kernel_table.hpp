@@ -112,6 +112,7 @@ struct attention_args {
     std::size_t queries, keys, dim;
     float scale;
     float* scratch; ///< aligned to 64 bytes, kernel_table::attention_scratch floats
+    float const *next_q{}, *next_k{}, *next_v{}; ///< of the call that follows, to be fetched beside this one, or null
 };
 
 /// The gradient of layer_norm's input: with g = dy * weight, n = (x - mean) / s and s = sqrt(variance + eps),

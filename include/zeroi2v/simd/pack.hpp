@@ -232,6 +232,7 @@ struct pack<float, Arch> {
         constexpr float all_but_sign = __builtin_bit_cast(float, 0x7fffffffU);
         return {batch{a.value} & batch::broadcast(all_but_sign)};
     }
+    friend ZEROI2V_ALWAYS_INLINE pack sqrt(pack a) noexcept { return {xsimd::sqrt(batch{a.value})}; }
     /// a * b + c
     friend ZEROI2V_ALWAYS_INLINE pack fma(pack a, pack b, pack c) noexcept {
         return {detail::fused(a.value, b.value, c.value)};

@@ -4,9 +4,11 @@
 #include <zeroi2v/core/rounding.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/partition.hpp>
+#include <zeroi2v/simd/arch.hpp>
+#include <zeroi2v/simd/pack.hpp>
 
+#include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -47,24 +49,21 @@ public:
     [[nodiscard]] bool stays_finite(executor& workers, adamw_tensor const& of) const {
         std::atomic<bool> finite{true};
         in_parts(workers, of.count, [&](index_range range) {
-            std::uint32_t largest = 0;
-            for_each(of, range, [&](std::size_t, float p, float m, float v) {
-                for (float const value : {p, m, v}) {
-                    std::uint32_t const bits = std::bit_cast<std::uint32_t>(value) & 0x7fffffffU;
-                    largest = bits > largest ? bits : largest;
-                }
+            auto poison = floats::zero(); // 0 * x: a NaN where x is not finite
+            for_each(of, range, [&](std::size_t, std::size_t count, floats p, floats m, floats v) {
+                for (floats const value : {p, m, v}) poison = poison + first_or(value * floats::zero(), count, floats::zero());
             });
-            if (largest >= 0x7f800000U) finite.store(false, std::memory_order_relaxed);
+            if (reduce_add(poison) != 0) finite.store(false, std::memory_order_relaxed);
         });
         return finite.load();
     }
 
     void apply(executor& workers, adamw_tensor const& of) const {
         in_parts(workers, of.count, [&](index_range range) {
-            for_each(of, range, [&](std::size_t i, float p, float m, float v) {
-                of.parameter[i] = p;
-                of.m[i] = m;
-                of.v[i] = v;
+            for_each(of, range, [&](std::size_t i, std::size_t count, floats p, floats m, floats v) {
+                p.store_partial(of.parameter + i, count);
+                m.store_partial(of.m + i, count);
+                v.store_partial(of.v + i, count);
             });
         });
     }
@@ -76,17 +75,23 @@ private:
         workers.run(static_cast<int>(parts), [&](int part) { work(partition(count, parts, static_cast<std::size_t>(part), 64)); });
     }
 
+    using floats = pack<float, arch::sse2>; // of every processor; std::sqrt, which may set errno, is taken one by one
+
+    /// use(i, count, p, m, v) for `count` elements from i on at a time.
     template <class Use>
     void for_each(adamw_tensor const& of, index_range range, Use&& use) const noexcept {
-        auto const shrink = static_cast<float>(1 - of.lr * of.weight_decay);
-        auto const size = static_cast<float>(-(of.lr / correction1_));
-        for (std::size_t i = range.begin; i < range.end; ++i) {
-            float const g = of.gradient[i];
-            float const p = of.parameter[i] * shrink;
-            float const m = of.m[i] + keep1_ * (g - of.m[i]);
-            float const v = of.v[i] * beta2_ + keep2_ * g * g;
-            float const denominator = std::sqrt(v) / correction2_ + eps_;
-            use(i, p + size * m / denominator, m, v);
+        auto const shrink = floats::broadcast(static_cast<float>(1 - of.lr * of.weight_decay));
+        auto const size = floats::broadcast(static_cast<float>(-(of.lr / correction1_)));
+        auto const keep1 = floats::broadcast(keep1_), beta2 = floats::broadcast(beta2_), keep2 = floats::broadcast(keep2_);
+        auto const correction2 = floats::broadcast(correction2_), eps = floats::broadcast(eps_);
+        for (std::size_t i = range.begin; i < range.end; i += floats::size) {
+            std::size_t const count = std::min(floats::size, range.end - i);
+            auto const load = [i, count](float const* from) { return floats::load_partial(from + i, count); };
+            auto const g = load(of.gradient), m_so_far = load(of.m);
+            auto const m = m_so_far + keep1 * (g - m_so_far);
+            auto const v = load(of.v) * beta2 + keep2 * g * g;
+            auto const denominator = sqrt(v) / correction2 + eps;
+            use(i, count, load(of.parameter) * shrink + size * m / denominator, m, v);
         }
     }
 

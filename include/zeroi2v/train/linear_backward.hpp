@@ -58,13 +58,14 @@ inline void weight_gradient(kernel_table const& kernels, executor& workers, matr
 
 namespace detail {
 
-/// add(row, first column, sums of 64 columns) for every row in order; to[c] = scale * sum.
+/// add(row, first column, number of columns, sums) for every row in order, some columns at a time; to[c] = scale * sum. A row's columns lie
+/// together, its rows do not: the more at a time, the more of them are fetched before they are asked for.
 template <std::size_t Sums, class Add>
 void sum_over_rows(executor& workers, std::size_t rows, std::size_t columns, Add const& add, float scale, std::array<float*, Sums> to) {
-    constexpr std::size_t block = 64;
+    constexpr std::size_t block = 256, line = 16;
     auto const parts = static_cast<std::size_t>(workers.concurrency());
     workers.run(static_cast<int>(parts), [&](int part) {
-        index_range const mine = partition(columns, parts, static_cast<std::size_t>(part), block);
+        index_range const mine = partition(columns, parts, static_cast<std::size_t>(part), line);
         for (std::size_t first = mine.begin; first < mine.end; first += block) {
             std::size_t const here = std::min(block, mine.end - first);
             std::array<std::array<double, block>, Sums> sums{};

@@ -1,5 +1,6 @@
 #include <zeroi2v/cuda/basic_engine.hpp>
 
+#include "../golden/golden_case.hpp"
 #include "../model/reference_vit.hpp"
 #include "host_machine.hpp"
 
@@ -20,43 +21,11 @@
 #include <vector>
 
 using namespace zeroi2v;
+using namespace golden_test;
 using cuda_test::host_engine;
 using cuda_test::host_machine;
 
 namespace {
-
-std::filesystem::path const data{ZEROI2V_TEST_DATA};
-
-adapted_vit load(std::string const& name) {
-    return load_adapted_vit(load_checkpoint(data / name / "adapted.pth"), read_config_file(data / name / "config.json"));
-}
-
-view<float const, 5> clips_of(stored_tensor const& clip) {
-    auto const& s = clip.sizes();
-    return view<float const, 5>{clip.as<float>().data(), s[0], s[1], s[2], s[3], s[4]};
-}
-
-double distance(std::span<float const> found, std::span<double const> expected) {
-    REQUIRE(found.size() == expected.size());
-    REQUIRE_FALSE(found.empty());
-    double largest = 0;
-    for (std::size_t i = 0; i < found.size(); ++i) {
-        double const d = std::abs(static_cast<double>(found[i]) - expected[i]);
-        largest = d <= largest ? largest : d == d ? d : INFINITY;
-    }
-    return largest;
-}
-
-double relative_l2(std::span<float const> found, std::span<double const> expected) {
-    REQUIRE(found.size() == expected.size());
-    double difference = 0, norm = 0;
-    for (std::size_t i = 0; i < found.size(); ++i) {
-        double const d = static_cast<double>(found[i]) - expected[i];
-        difference += d * d;
-        norm += expected[i] * expected[i];
-    }
-    return difference == difference && norm > 0 ? std::sqrt(difference / norm) : INFINITY;
-}
 
 template <class Adapters>
 dynamic_tensor<float, 2> logits_of(vit_weights<Adapters> const& weights, view<float const, 5> clips, std::size_t batch, dtype type = dtype::f32) {

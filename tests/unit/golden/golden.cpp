@@ -1,4 +1,6 @@
 // Every golden case of the official code: logits, stages, merged tensors; adapted and merged; on every instruction set here.
+#include "golden_case.hpp"
+
 #include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
 #include <zeroi2v/io/config_json.hpp>
@@ -16,49 +18,15 @@
 #include <vector>
 
 using namespace zeroi2v;
+using namespace golden_test;
 
 namespace {
-
-std::filesystem::path const data{ZEROI2V_TEST_DATA};
 
 std::vector<isa> isas() {
     std::vector<isa> result;
     for (isa const level : built_isas())
         if (supported(level)) result.push_back(level);
     return result;
-}
-
-adapted_vit load(std::string const& name) {
-    return load_adapted_vit(load_checkpoint(data / name / "adapted.pth"), read_config_file(data / name / "config.json"));
-}
-
-view<float const, 5> clips_of(stored_tensor const& clip) {
-    auto const& s = clip.sizes();
-    return view<float const, 5>{clip.as<float>().data(), s[0], s[1], s[2], s[3], s[4]};
-}
-
-/// The largest distance from the official model in double; a NaN counts as infinite.
-double distance(std::span<float const> found, std::span<double const> expected) {
-    REQUIRE(found.size() == expected.size());
-    REQUIRE_FALSE(found.empty());
-    double largest = 0;
-    for (std::size_t i = 0; i < found.size(); ++i) {
-        double const d = std::abs(static_cast<double>(found[i]) - expected[i]);
-        largest = d <= largest ? largest : d == d ? d : INFINITY;
-    }
-    return largest;
-}
-
-/// |found - expected|_2 / |expected|_2; a NaN counts as infinite.
-double relative_l2(std::span<float const> found, std::span<double const> expected) {
-    REQUIRE(found.size() == expected.size());
-    REQUIRE_FALSE(found.empty());
-    double difference = 0, norm = 0;
-    for (std::size_t i = 0; i < found.size(); ++i) {
-        difference += (static_cast<double>(found[i]) - expected[i]) * (static_cast<double>(found[i]) - expected[i]);
-        norm += expected[i] * expected[i];
-    }
-    return difference == difference ? std::sqrt(difference / norm) : INFINITY;
 }
 
 template <class Adapters>

@@ -14,6 +14,13 @@ static_assert(partition(10, 3, 0, 4) == index_range{0, 4});
 static_assert(partition(10, 3, 2, 4) == index_range{8, 10});
 static_assert(partition(0, 3, 1).empty());
 
+static_assert(zeroi2v::even_block(788, 96, 8) == 88);
+static_assert(zeroi2v::even_block(96, 96, 8) == 96);
+static_assert(zeroi2v::even_block(97, 96, 8) == 56);
+static_assert(zeroi2v::even_block(5, 96, 8) == 8);
+static_assert(zeroi2v::even_block(5, 3, 8) == 3);
+static_assert(zeroi2v::even_block(0, 96, 8) == 1);
+
 TEST_CASE("parts of every range") {
     for (std::size_t count = 0; count <= 130; ++count)
         for (std::size_t parts = 1; parts <= 66; ++parts)

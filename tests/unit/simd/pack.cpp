@@ -53,6 +53,7 @@ TEST_CASE("arithmetic, lane by lane") {
         CHECK(values_of(min(load(a), load(c)))[i] == std::fmin(a[i], c[i]));
         CHECK(values_of(max(load(a), load(c)))[i] == std::fmax(a[i], c[i]));
         CHECK(values_of(abs(load(a)))[i] == std::fabs(a[i]));
+        CHECK(values_of(sqrt(abs(load(a))))[i] == std::sqrt(std::fabs(a[i])));
         CHECK(values_of(barrier(load(a)))[i] == a[i]);
         CHECK(values_of(floats::broadcast(2.5F))[i] == 2.5F);
         CHECK(values_of(floats::zero())[i] == 0.0F);

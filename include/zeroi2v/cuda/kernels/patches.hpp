@@ -30,6 +30,17 @@ struct patch_grid {
         int const within = k % (patch * patch);
         return {k / (patch * patch), line * patch + within / patch, column * patch + within % patch};
     }
+
+    struct element {
+        std::size_t frame{};
+        int row_in_frame{}, k{};
+        friend constexpr bool operator==(element const&, element const&) noexcept = default;
+    };
+    /// Element i of all rows, each row_elements long.
+    [[nodiscard]] ZEROI2V_ON_BOTH constexpr element element_of(std::size_t i, int row_elements) const noexcept {
+        auto const each = static_cast<std::size_t>(row_elements), rows = static_cast<std::size_t>(patches());
+        return {i / each / rows, static_cast<int>(i / each % rows), static_cast<int>(i % each)};
+    }
 };
 
 inline constexpr unsigned patch_threads = 256; ///< one element of a row each
@@ -56,13 +67,11 @@ struct gather_patches {
     template <class Block>
     ZEROI2V_ON_DEVICE static void run(Block& block, arguments const& a) noexcept {
         std::size_t const i = static_cast<std::size_t>(block.index()) * patch_threads + block.thread();
-        auto const patches = static_cast<std::size_t>(a.grid.patches()), row_elements = static_cast<std::size_t>(a.row_elements);
-        std::size_t const row = i / row_elements, frame = row / patches;
+        auto const [frame, row, k] = a.grid.element_of(i, a.row_elements);
         if (frame >= a.count) return;
-        auto const k = static_cast<int>(i % row_elements);
         float value = 0;
         if (k < a.grid.values()) {
-            auto const [channel, y, x] = a.grid.at(static_cast<int>(row % patches), k);
+            auto const [channel, y, x] = a.grid.at(row, k);
             auto const side = static_cast<std::size_t>(a.grid.image);
             value = a.frames[((frame * 3 + static_cast<std::size_t>(channel)) * side + static_cast<std::size_t>(y)) * side + static_cast<std::size_t>(x)];
         }
@@ -100,14 +109,12 @@ struct gather_pixels {
     template <class Block>
     ZEROI2V_ON_DEVICE static void run(Block& block, arguments const& a) noexcept {
         std::size_t const i = static_cast<std::size_t>(block.index()) * patch_threads + block.thread();
-        auto const patches = static_cast<std::size_t>(a.grid.patches()), row_elements = static_cast<std::size_t>(a.row_elements);
-        std::size_t const row = i / row_elements;
-        if (row / patches >= a.count) return;
-        pixel_job const job = a.jobs[row / patches];
-        auto const k = static_cast<int>(i % row_elements);
+        auto const [number, row, k] = a.grid.element_of(i, a.row_elements);
+        if (number >= a.count) return;
+        pixel_job const job = a.jobs[number];
         float value = 0;
         if (k < a.grid.values()) {
-            auto const [channel, y, x] = a.grid.at(static_cast<int>(row % patches), k);
+            auto const [channel, y, x] = a.grid.at(row, k);
             std::size_t const window = static_cast<std::size_t>(job.window) * static_cast<std::size_t>(a.grid.image);
             bilinear_tap const column = a.columns[window + static_cast<std::size_t>(x)], line = a.lines[window + static_cast<std::size_t>(y)];
             auto const row_bytes = static_cast<std::size_t>(a.width) * 3;
@@ -118,7 +125,8 @@ struct gather_pixels {
             };
             value = a.table[channel * 256 + blend(across(line.first), across(line.second), line)];
         }
-        a.rows[(job.target * patches + row % patches) * row_elements + static_cast<std::size_t>(k)] = from_float<E>(value);
+        auto const patches = static_cast<std::size_t>(a.grid.patches());
+        a.rows[(job.target * patches + static_cast<std::size_t>(row)) * static_cast<std::size_t>(a.row_elements) + static_cast<std::size_t>(k)] = from_float<E>(value);
     }
 
 private:

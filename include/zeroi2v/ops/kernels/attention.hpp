@@ -99,6 +99,19 @@ template <class Arch>
     return map_and_sum<Arch>(x, y, width, [top, factor](floats value) { return exp((value - top) * factor); });
 }
 
+/// Asks for row `row` of the next call's queries, and for as large a part of its keys and values. They lie one head apart from each other,
+/// a few lines each, and no hardware sees them coming.
+template <class Arch>
+ZEROI2V_ALWAYS_INLINE void fetch_next(attention_args const& args, std::size_t row) noexcept {
+    constexpr std::size_t line = 64 / sizeof(float);
+    for (std::size_t d = 0; d < args.dim; d += line) __builtin_prefetch(args.next_q + row * args.q_stride + d, 0, 2);
+    for (std::size_t key = args.keys * row / args.queries, end = args.keys * (row + 1) / args.queries; key < end; ++key)
+        for (std::size_t d = 0; d < args.dim; d += line) {
+            __builtin_prefetch(args.next_k + key * args.k_stride + d, 0, 2);
+            __builtin_prefetch(args.next_v + key * args.v_stride + d, 0, 2);
+        }
+}
+
 /// The kernel. Per block of queries: scores = q k^T; exp of their distance from the row's maximum; times v; divided by the
 /// row's sum. With more keys than a block holds, sums and results so far are brought to each new maximum.
 template <class Arch>
@@ -135,6 +148,7 @@ void attention(attention_args const& args) noexcept {
 
             for (std::size_t r = 0; r < rows; ++r) {
                 float* const row = scores + r * at.score_stride;
+                if (args.next_q != nullptr && key == 0) fetch_next<Arch>(args, query + r);
                 float largest = row_max<Arch>(row, count);
                 if (key > 0) {
                     largest = largest > top[r] ? largest : top[r];

@@ -67,7 +67,7 @@ ZEROI2V_ALWAYS_INLINE void matmul_tile(matmul_args const& args, matmul_slab<Prod
     using sum = typename Product::sum;
     auto const* const a = static_cast<typename Product::activation const*>(args.a) + row * args.lda + slab.first_k;
     // Rows of a residual lie apart, a few lines each, and no hardware sees the next ones coming: fetched here, they are there when the
-    // products are (Sapphire Rapids, 788 rows of 768: k = 192 0.69 to 0.81 of the limit, k = 768 0.88 to 0.92).
+    // products are (Emerald Rapids, 788 rows of 768: k = 192 0.69 to 0.81 of the limit, k = 768 0.88 to 0.92).
     if (slab.ends && args.residual != nullptr) {
         ZEROI2V_UNROLL
         for (std::size_t r = 0; r < Rows; ++r)

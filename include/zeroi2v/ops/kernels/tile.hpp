@@ -17,7 +17,7 @@ struct tile_sums {
 
 /// The panel after the one in work, fetched into the L2 cache beside the products, a few bytes for every group: weights come from
 /// memory or from a shared cache, no hardware knows where the next panel begins, and a burst of fetches would keep the products' own loads
-/// waiting (Sapphire Rapids, k = 768, 96 rows: 0.79 of the limit without, 0.86 with eight lines every 32 groups, 0.94 with one every four).
+/// waiting (Emerald Rapids, k = 768, 96 rows: 0.79 of the limit without, 0.86 with eight lines every 32 groups, 0.94 with one every four).
 struct next_panel {
     char const* at;
     std::size_t step; ///< bytes per group
