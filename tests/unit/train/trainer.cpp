@@ -13,6 +13,7 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -254,6 +255,29 @@ TEST_CASE("the same bits for every number of threads, of clips at once, of piece
         for (int i = 0; i < 3; ++i) other_seed.step(data.clips(), data.labels, 1e-2);
         CHECK_FALSE(same(first, other_seed));
     }
+}
+
+TEST_CASE("the same bits where threads take their rows in several blocks") {
+    vit_config const config{{.image_size = 40, .patch_size = 4, .frames = 4, .width = 24, .layers = 2, .heads = 4, .mlp_width = 40, .classes = 5},
+                            frame_map<>::from_offsets({-1, 1, 2, 0}), 0.5};
+    REQUIRE(config.frames() * config.tokens() > 320); // more than one block of rows on every instruction set
+    batch const data{config, 1, {5}, 3};
+    for (input const inputs : {input::shared, input::separate})
+        for (trainable_set const set : {trainable_set::only_adapters(), trainable_set::all()}) {
+            adapter_layout const layout{inputs, true, true, true, 5};
+            auto const trained = [&](std::size_t threads, bool recompute) {
+                trainer_options options{.trainable = set, .adapter_dropout = 0.2, .head_dropout = 0, .seed = 5};
+                options.threads = threads;
+                options.clips_at_once = 1;
+                options.recompute = recompute;
+                options.kernels = &best_kernels();
+                auto result = std::make_unique<trainer>(lively(config, layout, 4), options);
+                for (int i = 0; i < 2; ++i) result->step(data.clips(), data.labels, 1e-2);
+                return result;
+            };
+            auto const one = trained(1, false);
+            for (std::size_t const threads : {2U, 3U, 7U, 40U}) CHECK_MESSAGE(same(*one, *trained(threads, threads == 2)), threads << " threads");
+        }
 }
 
 TEST_CASE("a frozen tensor keeps its bits and its dtype; the loss goes down") {
