@@ -116,7 +116,8 @@ struct block_scratchpad {
                std::size_t other_weight_floats) {
         std::size_t width = 0, hidden = 0, rank_floats = 0, weight_floats = other_weight_floats, attention_floats = 0, room = 0;
         bool image_weights = false;
-        std::size_t const some = std::min(rows.all(), kernels.f32.row_block);
+        // Half the rows of a forward pass: of a row of the MLP two stay in the cache, before quick_gelu and behind it.
+        std::size_t const some = std::max<std::size_t>(std::min(rows.all(), kernels.f32.row_block / 2), 1);
         std::size_t const m = rows.all();
         for (auto const& block : blocks) {
             width = block.width();
