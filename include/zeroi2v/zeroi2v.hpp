@@ -65,6 +65,7 @@
 #include <zeroi2v/ops/transpose.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/function_ref.hpp>
+#include <zeroi2v/parallel/dealt_blocks.hpp>
 #include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 #include <zeroi2v/simd/arch.hpp>

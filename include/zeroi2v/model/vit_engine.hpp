@@ -16,6 +16,7 @@
 #include <zeroi2v/ops/packed_matrix.hpp>
 #include <zeroi2v/ops/patch_embed.hpp>
 #include <zeroi2v/parallel/executor.hpp>
+#include <zeroi2v/parallel/dealt_blocks.hpp>
 #include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/stdha/row_bases.hpp>
 #include <zeroi2v/tensor/tensor.hpp>
@@ -262,7 +263,7 @@ private:
         op_timer const timer{workspace.thread_times(), op_group::patches};
         gather_patches(workspace.workers(), view<float const, 4>{clips.data(), frames, 3, config_.image_size(), config_.image_size()},
                        config_.patch_size(), {workspace.wide(), frames * patches, values});
-        in_parts(workspace, frames * patches, [&](index_range rows, block_scratch const&) {
+        in_blocks(workspace, frames * patches, [&](index_range rows, block_scratch const&) {
             serial_executor here;
             for (std::size_t at = rows.begin; at < rows.end;) {
                 std::size_t const frame = at / patches, patch = at % patches;
@@ -286,7 +287,7 @@ private:
     }
 
     void before(packed_vit_block<Adapters> const& block, vit_workspace& workspace, std::size_t frames, bool class_only) const {
-        in_parts(workspace, frames * config_.tokens(), [&](index_range rows, block_scratch const& scratch) {
+        in_blocks(workspace, frames * config_.tokens(), [&](index_range rows, block_scratch const& scratch) {
             before_rows(block, workspace, rows, scratch, class_only);
         });
     }
@@ -316,32 +317,27 @@ private:
     /// come where attention's result for it was.
     void between(packed_vit_block<Adapters> const& block, packed_vit_block<Adapters> const* next, vit_workspace& workspace, std::size_t frames, bool next_class_only) const {
         std::size_t const width = config_.width();
-        in_parts(workspace, frames * config_.tokens(), [&](index_range rows, block_scratch const& scratch) {
-            for (std::size_t at = rows.begin; at < rows.end; at += scratch.rows) {
-                index_range const some{at, std::min(rows.end, at + scratch.rows)};
-                block.after_attention(workspace.tokens() + at * width, width, workspace.wide() + at * 3 * width, 3 * width, some.size(), scratch);
-                if (next != nullptr) before_rows(*next, workspace, some, scratch, next_class_only);
-            }
+        in_blocks(workspace, frames * config_.tokens(), [&](index_range rows, block_scratch const& scratch) {
+            block.after_attention(workspace.tokens() + rows.begin * width, width, workspace.wide() + rows.begin * 3 * width, 3 * width, rows.size(), scratch);
+            if (next != nullptr) before_rows(*next, workspace, rows, scratch, next_class_only);
         });
     }
 
     void last_rows(packed_vit_block<Adapters> const& block, vit_workspace& workspace, std::size_t frames) const {
         std::size_t const stride = config_.tokens() * config_.width();
-        in_parts(workspace, frames, [&](index_range rows, block_scratch const& scratch) {
-            if (!rows.empty())
-                block.after_attention(workspace.tokens() + rows.begin * stride, stride, workspace.wide() + rows.begin * 3 * stride, 3 * stride, rows.size(), scratch);
+        in_blocks(workspace, frames, [&](index_range rows, block_scratch const& scratch) {
+            block.after_attention(workspace.tokens() + rows.begin * stride, stride, workspace.wide() + rows.begin * 3 * stride, 3 * stride, rows.size(), scratch);
         });
     }
 
-    /// work(rows, scratch) on every thread, each with its share of `rows` cut into equal blocks.
+    /// work(some rows, a thread's scratch) until all of `rows` are done.
     template <class Work>
-    void in_parts(vit_workspace& workspace, std::size_t rows, Work&& work) const {
-        std::size_t const parts = workspace.threads(), tile = kernels_->matmul(dtype_)->row_tile;
-        workspace.workers().run(static_cast<int>(parts), [&](int part) {
-            index_range const mine = partition(rows, parts, static_cast<std::size_t>(part), tile);
-            block_scratch scratch = workspace.scratch(static_cast<std::size_t>(part));
-            scratch.rows = even_block(mine.size(), scratch.rows, tile);
-            work(mine, scratch);
+    void in_blocks(vit_workspace& workspace, std::size_t rows, Work&& work) const {
+        std::size_t const parts = workspace.threads();
+        dealt_blocks blocks{rows, parts, workspace.scratch(0).rows, kernels_->matmul(dtype_)->row_tile};
+        workspace.workers().run(static_cast<int>(parts), [&](int number) {
+            auto const part = static_cast<std::size_t>(number);
+            for (index_range some = blocks.take(part); !some.empty(); some = blocks.take(part)) work(some, workspace.scratch(part));
         });
     }
 

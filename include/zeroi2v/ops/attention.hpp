@@ -5,6 +5,7 @@
 #include <zeroi2v/ops/default_kernels.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/parallel/executor.hpp>
+#include <zeroi2v/parallel/dealt_blocks.hpp>
 #include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/tensor/aligned_buffer.hpp>
 
@@ -74,8 +75,9 @@ void attention(kernel_table const& kernels, executor& workers, attention_shape c
     float const scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
     std::size_t const units = shape.frames * shape.heads;
     if (units == 0 || shape.queries == 0 || shape.head_dim == 0) return;
-    workers.run(static_cast<int>(parts), [&](int part) {
-        index_range const range = partition(units, parts, static_cast<std::size_t>(part));
+    dealt_blocks blocks{units, parts, 1};
+    workers.run(static_cast<int>(parts), [&](int number) {
+        auto const part = static_cast<std::size_t>(number);
         auto const call_of = [&](std::size_t unit) {
             std::size_t const frame = unit / shape.heads;
             std::size_t const head = unit % shape.heads;
@@ -86,14 +88,15 @@ void attention(kernel_table const& kernels, executor& workers, attention_shape c
                                   .v = v.head(from, head), .v_stride = v.token_stride,
                                   .y = y.head(frame, head), .y_stride = y.token_stride,
                                   .queries = shape.queries, .keys = shape.keys, .dim = shape.head_dim, .scale = scale,
-                                  .scratch = scratch.data() + static_cast<std::size_t>(part) * per_part};
+                                  .scratch = scratch.data() + part * per_part};
         };
-        if (range.empty()) return;
-        attention_args next = call_of(range.begin);
-        for (std::size_t unit = range.begin; unit < range.end; ++unit) {
+        index_range unit = blocks.take(part);
+        if (unit.empty()) return;
+        for (attention_args next = call_of(unit.begin); !unit.empty();) {
             attention_args call = next;
-            if (unit + 1 < range.end) {
-                next = call_of(unit + 1);
+            unit = blocks.take(part);
+            if (!unit.empty()) {
+                next = call_of(unit.begin);
                 call.next_q = next.q;
                 call.next_k = next.k;
                 call.next_v = next.v;

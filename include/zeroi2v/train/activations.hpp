@@ -130,7 +130,7 @@ struct block_scratchpad {
             auto const weight = [&](training_linear const& linear) {
                 for (auto const& [out, in] : {std::pair{linear.out(), linear.in()}, std::pair{linear.in(), linear.out()}})
                     room = std::max(room, detail::partial_bytes(kernels.f32, some, out, in));
-                if (linear.trains()) weight_floats = std::max(weight_floats, weight_gradient_scratch(kernels, m, linear.out(), linear.in()));
+                if (linear.trains()) weight_floats = std::max(weight_floats, weight_gradient_scratch(kernels, m, linear.out(), linear.in(), concurrency));
             };
             for (auto const* adapter : {&block.T_Adapter_in, &block.S_Adapter, &block.MLP_Adapter, &block.MLP_Adapter_out})
                 if (*adapter) {

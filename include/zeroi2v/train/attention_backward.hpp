@@ -7,6 +7,7 @@
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/matrix_view.hpp>
 #include <zeroi2v/ops/transpose.hpp>
+#include <zeroi2v/parallel/dealt_blocks.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
@@ -43,6 +44,13 @@ struct attention_backward_layout {
     }
 };
 
+/// Asks for rows of a head that is next: a few lines each, far apart, which no hardware sees coming.
+inline void fetch_rows(matrix_view<float const> rows) noexcept {
+    constexpr std::size_t line = 64 / sizeof(float);
+    for (std::size_t r = 0; r < rows.rows; ++r)
+        for (std::size_t c = 0; c < rows.columns; c += line) __builtin_prefetch(rows.row(r) + c, 0, 2);
+}
+
 } // namespace detail
 
 /// Floats of scratch for `concurrency` threads.
@@ -73,7 +81,8 @@ inline void attention_backward(kernel_table const& kernels, executor& workers, a
     auto const scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
     std::size_t const queries = shape.queries, keys = shape.keys, dim = shape.head_dim;
 
-    auto const one = [&](std::size_t head, std::size_t frame, float* memory) noexcept {
+    auto const one = [&](std::size_t unit, std::size_t next, float* memory) noexcept {
+        std::size_t const head = unit % shape.heads, frame = unit / shape.heads;
         auto const rows = [&]<class T>(token_rows<T> const& of, std::size_t t, std::size_t count) {
             return matrix_view<T>{of.head(t, head), count, dim, of.token_stride};
         };
@@ -98,18 +107,26 @@ inline void attention_backward(kernel_table const& kernels, executor& workers, a
         detail::pack_rows(kernels, rows(k, frame, keys), scale, keys_across);
         detail::pack_rows(kernels, rows(v, frame, keys), 1.0F, values_across);
         detail::pack_columns(kernels, rows(k, frame, keys), scale, keys_along, all);
+        std::size_t const next_head = next % shape.heads, next_frame = next / shape.heads;
+        auto const next_rows = [&](token_rows<float const> const& of, std::size_t count) {
+            return matrix_view<float const>{of.head(next_frame, next_head), count, dim, of.token_stride};
+        };
         bool first = true;
         for (std::size_t const t : readers) {
             auto const sum_so_far = [&](matrix_view<float> const& gradient) { return first ? matrix_view<float const>{} : matrix_view<float const>{gradient}; };
             detail::multiply_panels(kernels, rows(q, t, queries), keys_across, {}, scores);
+            if (first) detail::fetch_rows(next_rows(k, keys));
             kernels.softmax({scores.data, scores.stride, scores.data, scores.stride, queries, keys});
             detail::multiply_panels(kernels, rows(dy, t, queries), values_across, {}, other);
+            if (first) detail::fetch_rows(next_rows(v, keys));
             kernels.softmax_backward({scores.data, scores.stride, other.data, other.stride, other.data, other.stride, queries, keys});
             detail::multiply_panels(kernels, other, keys_along, {}, rows(dq, t, queries));
+            if (first) detail::fetch_rows(next_rows(q, queries));
 
             detail::transpose_block(scores.data, scores.stride, queries, keys, turned.data, turned.stride);
             detail::pack_columns(kernels, rows(dy, t, queries), 1.0F, others_along, all);
             detail::multiply_panels(kernels, turned, others_along, sum_so_far(gradient_v), gradient_v);
+            if (first) detail::fetch_rows(next_rows(dy, queries));
 
             detail::transpose_block(other.data, other.stride, queries, keys, turned.data, turned.stride);
             detail::pack_columns(kernels, rows(q, t, queries), scale, others_along, all);
@@ -119,10 +136,15 @@ inline void attention_backward(kernel_table const& kernels, executor& workers, a
     };
     std::size_t const units = shape.frames * shape.heads;
     if (units == 0 || queries == 0 || keys == 0 || dim == 0) return;
-    workers.run(static_cast<int>(parts), [&](int part) {
-        index_range const range = partition(units, parts, static_cast<std::size_t>(part));
-        for (std::size_t unit = range.begin; unit < range.end; ++unit)
-            one(unit % shape.heads, unit / shape.heads, scratch.data() + static_cast<std::size_t>(part) * at.total);
+    dealt_blocks blocks{units, parts, 1};
+    workers.run(static_cast<int>(parts), [&](int number) {
+        auto const part = static_cast<std::size_t>(number);
+        float* const memory = scratch.data() + part * at.total;
+        for (index_range unit = blocks.take(part); !unit.empty();) {
+            index_range const next = blocks.take(part);
+            one(unit.begin, next.empty() ? unit.begin : next.begin, memory);
+            unit = next;
+        }
     });
 }
 

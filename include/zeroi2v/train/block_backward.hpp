@@ -34,8 +34,7 @@ inline void linear_backward(pass_context const& on, training_linear const& layer
 inline void linear_gradient(pass_context const& on, training_linear const& layer, matrix_view<float const> dy, matrix_view<float const> x, float scale,
                             float* gradient, block_scratchpad const& scratch) {
     if (!layer.trains()) return;
-    weight_gradient(on.kernels, on.workers, dy, x, scale, gradient + layer.weight_first, scratch.weights.data());
-    bias_gradient(on.workers, dy, scale, gradient + layer.bias_first);
+    weight_gradient(on.kernels, on.workers, dy, x, scale, gradient + layer.weight_first, gradient + layer.bias_first, scratch.weights.data());
 }
 
 /// Of y = x + up(dropped(down(x))): the gradient of what down gave, from dy.

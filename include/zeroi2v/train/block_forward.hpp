@@ -8,6 +8,7 @@
 #include <zeroi2v/ops/matmul.hpp>
 #include <zeroi2v/ops/matrix_view.hpp>
 #include <zeroi2v/ops/quick_gelu.hpp>
+#include <zeroi2v/parallel/dealt_blocks.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
@@ -126,13 +127,13 @@ void in_row_blocks(pass_context const& on, block_scratchpad const& scratch, bloc
         work(on, v.part({0, rows}), scratch.threads.front());
         return;
     }
-    on.workers.run(static_cast<int>(parts), [&](int part) {
-        row_scratch const& own = scratch.threads[static_cast<std::size_t>(part)];
+    dealt_blocks blocks{rows, parts, scratch.threads.front().rows, tile};
+    on.workers.run(static_cast<int>(parts), [&](int number) {
+        auto const part = static_cast<std::size_t>(number);
+        row_scratch const& own = scratch.threads[part];
         serial_executor here;
         pass_context const alone{on.kernels, here, on.map, on.rows, on.adapter_dropout, on.seed, on.step, on.sample, own.room};
-        index_range const mine = partition(rows, parts, static_cast<std::size_t>(part), tile);
-        std::size_t const block = even_block(mine.size(), own.rows, tile);
-        for (std::size_t row = mine.begin; row < mine.end; row += block) work(alone, v.part({row, std::min(mine.end, row + block)}), own);
+        for (index_range some = blocks.take(part); !some.empty(); some = blocks.take(part)) work(alone, v.part(some), own);
     });
 }
 

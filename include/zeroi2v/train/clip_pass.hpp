@@ -105,8 +105,8 @@ private:
         logits_ = from.floats(config.classes());
         dlogits_ = from.floats(config.classes());
         dx_ = from.floats(model.passes_ln_post() ? m * width : 0);
-        std::size_t others = weight_gradient_scratch(model.kernels(), 1, config.classes(), width);
-        if (model.patch.trains()) others = std::max(others, weight_gradient_scratch(model.kernels(), m, width, config.patch_values()));
+        std::size_t others = weight_gradient_scratch(model.kernels(), 1, config.classes(), width, concurrency);
+        if (model.patch.trains()) others = std::max(others, weight_gradient_scratch(model.kernels(), m, width, config.patch_values(), concurrency));
         scratch_.carve(from, model.blocks, rows, model.kernels(), concurrency, others);
     }
 
@@ -203,7 +203,7 @@ private:
                 bias_gradient(on.workers, {dx_ + n * width, frames, width, tokens * width}, 1.0F, gradient + position.first + n * width);
         if (model_->class_embedding.trains()) bias_gradient(on.workers, {dx_, frames, width, tokens * width}, 1.0F, gradient + model_->class_embedding.first);
         if (model_->patch.trains())
-            weight_gradient(on.kernels, on.workers, dx, {patches_, m, config.patch_values()}, 1.0F, gradient + model_->patch.weight_first, scratch_.weights.data());
+            weight_gradient(on.kernels, on.workers, dx, {patches_, m, config.patch_values()}, 1.0F, gradient + model_->patch.weight_first, nullptr, scratch_.weights.data());
     }
 
     training_model const* model_{};

@@ -184,11 +184,12 @@ TEST_CASE("weight_gradient and bias_gradient: whole numbers exactly, at every fo
                     for (int const threads : {1, 3}) {
                         thread_team team{threads};
                         auto const dy = integers(rows * (out + 2), rows + out, 5), x = integers(rows * in, in, 5);
-                        aligned_buffer scratch{weight_gradient_scratch(*table, rows, out, in) * sizeof(float)};
-                        std::vector<float> dw(out * in), db(out);
+                        aligned_buffer scratch{weight_gradient_scratch(*table, rows, out, in, team.concurrency()) * sizeof(float)};
+                        std::vector<float> dw(out * in), db(out), alone(out);
                         matrix_view<float const> const from{dy.data(), rows, out, out + 2};
-                        weight_gradient(*table, team, from, {x.data(), rows, in}, 0.5F, dw.data(), reinterpret_cast<float*>(scratch.data()));
-                        bias_gradient(team, from, 0.5F, db.data());
+                        weight_gradient(*table, team, from, {x.data(), rows, in}, 0.5F, dw.data(), db.data(), reinterpret_cast<float*>(scratch.data()));
+                        bias_gradient(team, from, 0.5F, alone.data());
+                        CHECK(alone == db);
                         bool exact = true;
                         for (std::size_t o = 0; o < out; ++o) {
                             float bias = 0;
