@@ -20,15 +20,15 @@ namespace zeroi2v {
 
 namespace detail {
 
-/// add(row, first column, number of columns, sums) for every row in order, some columns at a time; to[c] = scale * sum. A row's columns lie
-/// together, its rows do not: the more at a time, the more of them are fetched before they are asked for.
+/// add(first row, rows, first column, number of columns, sums) for all rows in order, eight at a time, some columns at a time; to[c] = scale * sum.
+/// A row's columns lie together, its rows do not: the more at a time, the more of them are fetched before they are asked for.
 template <std::size_t Sums, class Add>
 void sum_columns(index_range columns, std::size_t rows, Add const& add, float scale, std::array<float*, Sums> to) {
-    constexpr std::size_t block = 256;
+    constexpr std::size_t block = 256, together = 8;
     for (std::size_t first = columns.begin; first < columns.end; first += block) {
         std::size_t const here = std::min(block, columns.end - first);
         std::array<std::array<double, block>, Sums> sums{};
-        for (std::size_t r = 0; r < rows; ++r) add(r, first, here, sums);
+        for (std::size_t r = 0; r < rows; r += together) add(r, std::min(together, rows - r), first, here, sums);
         for (std::size_t s = 0; s < Sums; ++s)
             for (std::size_t c = 0; c < here; ++c) to[s][first + c] = static_cast<float>(static_cast<double>(scale) * sums[s][c]);
     }
@@ -41,11 +41,19 @@ void sum_over_rows(executor& workers, std::size_t rows, std::size_t count, Add c
     workers.run(static_cast<int>(parts), [&](int part) { sum_columns<Sums>(partition(count, parts, static_cast<std::size_t>(part), 16), rows, add, scale, to); });
 }
 
-/// Of sum_columns: one row more of m.
-[[nodiscard]] inline auto add_row_of(matrix_view<float const> m) noexcept {
-    return [m](std::size_t r, std::size_t first, std::size_t count, auto& sums) {
-        float const* const row = m.row(r) + first;
-        for (std::size_t c = 0; c < count; ++c) sums[0][c] += static_cast<double>(row[c]);
+/// Of sum_columns: rows of m. Eight are added up in float, as a tree: three roundings, and a fifth of the time.
+[[nodiscard]] inline auto add_rows_of(matrix_view<float const> m) noexcept {
+    return [m](std::size_t first_row, std::size_t rows, std::size_t first, std::size_t count, auto& sums) {
+        float const* row = m.row(first_row) + first;
+        if (rows == 8) {
+            std::size_t const s = m.stride;
+            for (std::size_t c = 0; c < count; ++c)
+                sums[0][c] += static_cast<double>(((row[c] + row[c + s]) + (row[c + 2 * s] + row[c + 3 * s]))
+                                                  + ((row[c + 4 * s] + row[c + 5 * s]) + (row[c + 6 * s] + row[c + 7 * s])));
+            return;
+        }
+        for (; rows > 0; --rows, row += m.stride)
+            for (std::size_t c = 0; c < count; ++c) sums[0][c] += static_cast<double>(row[c]);
     };
 }
 
@@ -71,9 +79,9 @@ struct weight_gradient_layout {
 
 } // namespace detail
 
-/// db[o] = scale * sum over rows of dy[r,o], in double, in order of the rows.
+/// db[o] = scale * sum over rows of dy[r,o]: eight rows at a time in float, these in double, in order.
 inline void bias_gradient(executor& workers, matrix_view<float const> dy, float scale, float* db) {
-    detail::sum_over_rows<1>(workers, dy.rows, dy.columns, detail::add_row_of(dy), scale, {db});
+    detail::sum_over_rows<1>(workers, dy.rows, dy.columns, detail::add_rows_of(dy), scale, {db});
 }
 
 /// Floats of scratch that weight_gradient takes for `rows` rows and a weight (out,in), with `concurrency` threads.
@@ -85,7 +93,7 @@ inline void bias_gradient(executor& workers, matrix_view<float const> dy, float 
 /// dw[o,i] = scale * sum over rows r of dy[r,o] x[r,i];  db[o] = scale * sum of dy[r,o], where db is not null.
 ///
 /// Shapes    dy (rows,out), x (rows,in) at any stride, dw (out,in), db (out).
-/// Numerics  the product on the f32 matmul kernel: blocks of 256 rows, each in order; db in double, in order; the same bits for every executor.
+/// Numerics  the product on the f32 matmul kernel: blocks of 256 rows, each in order; db as bias_gradient; the same bits for every executor.
 /// Errors    extents mismatch -> ZEROI2V_REQUIRE.   Cost  2 rows out in flops; the narrower operand is laid on its side, of the wider one
 ///           a thread packs some columns, multiplies them while they are in its cache, and goes on.
 ///           scratch: weight_gradient_scratch floats, aligned to 64.     Test  tests/unit/train/parts.cpp
@@ -107,7 +115,7 @@ inline void weight_gradient(kernel_table const& kernels, executor& workers, matr
         for (index_range some = blocks.take(part); !some.empty(); some = blocks.take(part)) {
             matrix_view<float const> const columns{wide.row(0) + some.begin, wide.rows, some.size(), wide.stride};
             detail::pack_columns(kernels, columns, 1.0F, panels, {0, (some.size() + width - 1) / width});
-            if (turned && db != nullptr) detail::sum_columns<1>(some, dy.rows, detail::add_row_of(dy), scale, {db});
+            if (turned && db != nullptr) detail::sum_columns<1>(some, dy.rows, detail::add_rows_of(dy), scale, {db});
             matrix_view<float> const product{turned ? panels + at.tile : dw + some.begin, narrow.columns, some.size(), turned ? at.panels * width : in};
             detail::multiply_panels(kernels, side, panels, {}, product);
             if (turned)
@@ -144,12 +152,14 @@ inline void layer_norm_gradient(executor& workers, matrix_view<float const> x, m
             scratch[2 * r + 1] = deviation == 0 ? 0 : 1 / deviation;
         }
     });
-    detail::sum_over_rows<2>(workers, x.rows, x.columns, [&](std::size_t r, std::size_t first, std::size_t columns, auto& sums) {
-        float const* const row = x.row(r) + first;
-        float const* const g = dy.row(r) + first;
-        for (std::size_t c = 0; c < columns; ++c) {
-            sums[0][c] += static_cast<double>(g[c]) * (static_cast<double>(row[c]) - scratch[2 * r]) * scratch[2 * r + 1];
-            sums[1][c] += static_cast<double>(g[c]);
+    detail::sum_over_rows<2>(workers, x.rows, x.columns, [&](std::size_t r, std::size_t some, std::size_t first, std::size_t columns, auto& sums) {
+        for (std::size_t const end = r + some; r < end; ++r) {
+            float const* const row = x.row(r) + first;
+            float const* const g = dy.row(r) + first;
+            for (std::size_t c = 0; c < columns; ++c) {
+                sums[0][c] += static_cast<double>(g[c]) * (static_cast<double>(row[c]) - scratch[2 * r]) * scratch[2 * r + 1];
+                sums[1][c] += static_cast<double>(g[c]);
+            }
         }
     }, 1.0F, {dweight, dbias});
 }

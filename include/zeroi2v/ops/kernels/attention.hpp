@@ -20,7 +20,7 @@ struct attention_layout {
     using tile = tuning<lanes>;
     static constexpr std::size_t rows = tile::attention_rows;
     static constexpr std::size_t width = tile::attention_vectors * lanes; // of a panel
-    static constexpr std::size_t query_block = rows * (24 / rows);        // 24 queries times 200 keys: 20 kB of scores
+    static constexpr std::size_t query_block = rows * (tile::attention_queries / rows); // their scores stay in the L1 cache
     static constexpr std::size_t key_block = 512;                         // keys between two updates of maximum and sum
 
     std::size_t values;      // behind the keys' panels, width x dim each

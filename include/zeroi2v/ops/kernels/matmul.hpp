@@ -50,6 +50,29 @@ ZEROI2V_ALWAYS_INLINE void finish_row(matmul_args const& args, std::size_t row, 
     }
 }
 
+/// sums + bias + residual of a whole tile: what finish_row asks of every vector is asked once.
+template <class Product, std::size_t Rows, std::size_t Vectors>
+ZEROI2V_ALWAYS_INLINE void finish_tile(matmul_args const& args, std::size_t row, std::size_t channel, tile_sums<typename Product::sum, Rows, Vectors>& sums) noexcept {
+    using floats = pack<float, typename Product::arch>;
+    if (args.bias != nullptr)
+        ZEROI2V_UNROLL
+        for (std::size_t v = 0; v < Vectors; ++v) {
+            floats const bias = floats::load(args.bias + channel + v * floats::size);
+            ZEROI2V_UNROLL
+            for (std::size_t r = 0; r < Rows; ++r) sums.at[r][v] = sums.at[r][v] + bias;
+        }
+    if (args.residual != nullptr)
+        ZEROI2V_UNROLL
+        for (std::size_t r = 0; r < Rows; ++r)
+            ZEROI2V_UNROLL
+            for (std::size_t v = 0; v < Vectors; ++v)
+                sums.at[r][v] = sums.at[r][v] + floats::load(args.residual + (row + r) * args.ld_residual + channel + v * floats::size);
+    ZEROI2V_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r)
+        ZEROI2V_UNROLL
+        for (std::size_t v = 0; v < Vectors; ++v) sums.at[r][v].store(args.c + (row + r) * args.ldc + channel + v * floats::size);
+}
+
 /// Which products of a long sum are taken. Those before left their sums in matmul_args::partial, [panel][row][channel], for those after.
 template <class Product>
 struct matmul_slab {
@@ -93,6 +116,11 @@ ZEROI2V_ALWAYS_INLINE void matmul_tile(matmul_args const& args, matmul_slab<Prod
             for (std::size_t r = 0; r < Rows; ++r)
                 ZEROI2V_UNROLL
                 for (std::size_t v = 0; v < Vectors; ++v) sums.at[r][v].store_aligned(partial + r * panel_width + v * sum::size);
+            return;
+        }
+    if constexpr (!integer_sums<Product>)
+        if (args.act == activation::none && args.n - channel >= Vectors * sum::size) {
+            finish_tile<Product, Rows, Vectors>(args, row, channel, sums);
             return;
         }
     ZEROI2V_UNROLL
