@@ -101,15 +101,19 @@ ZEROI2V_ALWAYS_INLINE void matmul_tile(matmul_args const& args, matmul_slab<Prod
             }
     }
     tile_sums<sum, Rows, Vectors> sums;
-    ZEROI2V_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r)
+    if (!slab.begins) {
+        if constexpr (matmul_slab<Product>::possible)
+            ZEROI2V_UNROLL
+            for (std::size_t r = 0; r < Rows; ++r)
+                ZEROI2V_UNROLL
+                for (std::size_t v = 0; v < Vectors; ++v) sums.at[r][v] = sum::load_aligned(partial + r * panel_width + v * sum::size);
+    } else if (!has_written_loop<Product, Rows, Vectors>(panel_width, slab.k)) {
         ZEROI2V_UNROLL
-        for (std::size_t v = 0; v < Vectors; ++v) {
-            sums.at[r][v] = sum::zero();
-            if constexpr (matmul_slab<Product>::possible)
-                if (!slab.begins) sums.at[r][v] = sum::load_aligned(partial + r * panel_width + v * sum::size);
-        }
-    tile_product<Product, Rows, Vectors>(a, args.lda, panel, panel_width, slab.k, sums, next);
+        for (std::size_t r = 0; r < Rows; ++r)
+            ZEROI2V_UNROLL
+            for (std::size_t v = 0; v < Vectors; ++v) sums.at[r][v] = sum::zero();
+    }
+    tile_product<Product, Rows, Vectors>(a, args.lda, panel, panel_width, slab.k, slab.begins, sums, next);
     if constexpr (matmul_slab<Product>::possible)
         if (!slab.ends) {
             ZEROI2V_UNROLL

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zeroi2v/core/config.hpp>
+#include <zeroi2v/ops/kernels/product_loop.hpp>
 #include <zeroi2v/ops/kernels/tuning.hpp>
 #include <zeroi2v/simd/pack.hpp>
 
@@ -79,15 +80,38 @@ ZEROI2V_ALWAYS_INLINE void accumulate(typename Product::activation const* a, std
         for (std::size_t v = 0; v < Vectors; ++v) sums.at[r][v] = local[r][v];
 }
 
-/// total += A W^T for Rows rows and the first Vectors vectors of a panel.
+/// Whether a loop of its own makes the sums of a whole tile; it needs no zeros to begin with.
+template <class Product, std::size_t Rows, std::size_t Vectors>
+[[nodiscard]] ZEROI2V_ALWAYS_INLINE bool has_written_loop([[maybe_unused]] std::size_t panel_width, [[maybe_unused]] std::size_t k) noexcept {
+    if constexpr (std::is_same_v<Product, f32_product<typename Product::arch>>) {
+        constexpr std::size_t lanes = Product::sum::size;
+        return product_loop<lanes, Rows, Vectors>::written && panel_width == Vectors * lanes && k > 0;
+    } else {
+        return false;
+    }
+}
+
+/// total += A W^T for Rows rows and the first Vectors vectors of a panel; with `begins`, total is zero, or not yet set where has_written_loop.
 ///
 /// Float sums are taken in blocks of k_block products, each block from zero in order of k, the blocks added in order; so
 /// every element has the same bits whatever tile it falls into. Integer sums are exact.
 template <class Product, std::size_t Rows, std::size_t Vectors>
 ZEROI2V_ALWAYS_INLINE void tile_product(typename Product::activation const* a, std::size_t lda,
                                         typename Product::weight const* panel, std::size_t panel_width, std::size_t k,
-                                        tile_sums<typename Product::sum, Rows, Vectors>& total, next_panel& next) noexcept {
+                                        bool begins, tile_sums<typename Product::sum, Rows, Vectors>& total, next_panel& next) noexcept {
     using sum = typename Product::sum;
+    if constexpr (std::is_same_v<Product, f32_product<typename Product::arch>>)
+        if constexpr (product_loop<sum::size, Rows, Vectors>::written)
+            if (has_written_loop<Product, Rows, Vectors>(panel_width, k)) {
+                for (std::size_t first = 0; first < k; first += k_block) {
+                    std::size_t const now = k - first < k_block ? k - first : k_block;
+                    product_loop<sum::size, Rows, Vectors>::run({.a = a + first, .lda = lda, .panel = panel + first * panel_width, .k = now,
+                                                                 .sums = reinterpret_cast<float*>(&total), .begins = begins && first == 0,
+                                                                 .next = next.at, .step = next.step});
+                    next.at += now * next.step;
+                }
+                return;
+            }
     using block_sums = tile_sums<sum, Rows, Vectors>;
     constexpr bool in_blocks = std::is_same_v<sum, pack<float, typename Product::arch>>;
     constexpr std::size_t block = in_blocks ? k_block : ~std::size_t{0} - Product::group + 1;

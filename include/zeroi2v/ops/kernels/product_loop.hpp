@@ -1,0 +1,220 @@
+// product_loop: the innermost loops of float products, instruction by instruction, for the register tiles that do nearly all the work.
+#pragma once
+
+#include <zeroi2v/core/config.hpp>
+#include <zeroi2v/simd/dot.hpp>
+#include <zeroi2v/simd/pack.hpp>
+
+#include <cstddef>
+
+// Under AddressSanitizer the compiler's loops run instead: it sees their loads.
+#if defined(__SANITIZE_ADDRESS__)
+#define ZEROI2V_WRITTEN_LOOPS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define ZEROI2V_WRITTEN_LOOPS 0
+#else
+#define ZEROI2V_WRITTEN_LOOPS 1
+#endif
+#else
+#define ZEROI2V_WRITTEN_LOOPS 1
+#endif
+
+namespace zeroi2v::detail {
+
+/// What a written loop is given.
+struct product_block {
+    float const* a;           ///< rows, lda apart
+    std::size_t lda;
+    float const* panel;       ///< width of the tile floats per k
+    std::size_t k;            ///< at least 1
+    float* sums;              ///< [row][channel] of the tile, aligned to a register
+    bool begins;              ///< the sums: else the products are added to them, after they have been added to each other from zero
+    char const* next;         ///< fetched beside the products, `step` bytes per k
+    std::size_t step;
+};
+
+/// The tile of Rows rows and Vectors vectors on registers of Lanes floats; what has no loop of its own is left to the compiler.
+///
+/// The same operations in the same order as `accumulate`: one fused multiply-add per row, vector and k, from zero. What is gained is what stands beside
+/// them: of four turns g++ 12 makes 154 instructions for 8x3, clang 14 189 with 25 of them to the stack; here it is 137. Every third row's element is an
+/// operand in memory of the multiply-add itself, which no index register may address. Where another guest computes on the other half of the core, and takes half its
+/// instructions, that decides (Emerald Rapids; docs/performance.md).
+template <std::size_t Lanes, std::size_t Rows, std::size_t Vectors>
+struct product_loop {
+    static constexpr bool written = false;
+};
+
+#if ZEROI2V_WRITTEN_LOOPS
+
+// One turn is written for k at byte `A` of the rows and `W` of the panel. Rows 0, 3, 6, 9 begin at %[a0], %[a3], ...; the two after each lie lda and 2 lda behind it.
+
+#define ZEROI2V_Z_WEIGHTS_3(W) \
+    "vmovaps " #W "+0(%[w]), %%zmm24\n\t" \
+    "vmovaps " #W "+64(%[w]), %%zmm25\n\t" \
+    "vmovaps " #W "+128(%[w]), %%zmm26\n\t"
+#define ZEROI2V_Z_FROM_MEMORY_3(A, base, c0, c1, c2) \
+    "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm24, %%zmm" #c0 "\n\t" \
+    "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm25, %%zmm" #c1 "\n\t" \
+    "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm26, %%zmm" #c2 "\n\t"
+#define ZEROI2V_Z_BROADCAST_3(A, base, times, x, c0, c1, c2) \
+    "vbroadcastss " #A "(%[" #base "],%[lda]," #times "), %%zmm" #x "\n\t" \
+    "vfmadd231ps %%zmm" #x ", %%zmm24, %%zmm" #c0 "\n\t" \
+    "vfmadd231ps %%zmm" #x ", %%zmm25, %%zmm" #c1 "\n\t" \
+    "vfmadd231ps %%zmm" #x ", %%zmm26, %%zmm" #c2 "\n\t"
+#define ZEROI2V_Z_TURN_8X3(A, W) \
+    ZEROI2V_Z_WEIGHTS_3(W) \
+    ZEROI2V_Z_BROADCAST_3(A, a0, 1, 27, 3, 4, 5) \
+    ZEROI2V_Z_FROM_MEMORY_3(A, a0, 0, 1, 2) \
+    ZEROI2V_Z_BROADCAST_3(A, a0, 2, 28, 6, 7, 8) \
+    ZEROI2V_Z_BROADCAST_3(A, a3, 1, 29, 12, 13, 14) \
+    ZEROI2V_Z_FROM_MEMORY_3(A, a3, 9, 10, 11) \
+    ZEROI2V_Z_BROADCAST_3(A, a3, 2, 30, 15, 16, 17) \
+    ZEROI2V_Z_BROADCAST_3(A, a6, 1, 31, 21, 22, 23) \
+    ZEROI2V_Z_FROM_MEMORY_3(A, a6, 18, 19, 20)
+
+#define ZEROI2V_Z_WEIGHTS_2(W) \
+    "vmovaps " #W "+0(%[w]), %%zmm24\n\t" \
+    "vmovaps " #W "+64(%[w]), %%zmm25\n\t"
+#define ZEROI2V_Z_FROM_MEMORY_2(A, base, c0, c1) \
+    "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm24, %%zmm" #c0 "\n\t" \
+    "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm25, %%zmm" #c1 "\n\t"
+#define ZEROI2V_Z_BROADCAST_2(A, base, times, x, c0, c1) \
+    "vbroadcastss " #A "(%[" #base "],%[lda]," #times "), %%zmm" #x "\n\t" \
+    "vfmadd231ps %%zmm" #x ", %%zmm24, %%zmm" #c0 "\n\t" \
+    "vfmadd231ps %%zmm" #x ", %%zmm25, %%zmm" #c1 "\n\t"
+#define ZEROI2V_Z_TURN_12X2(A, W) \
+    ZEROI2V_Z_WEIGHTS_2(W) \
+    ZEROI2V_Z_BROADCAST_2(A, a0, 1, 26, 2, 3) \
+    ZEROI2V_Z_FROM_MEMORY_2(A, a0, 0, 1) \
+    ZEROI2V_Z_BROADCAST_2(A, a0, 2, 27, 4, 5) \
+    ZEROI2V_Z_BROADCAST_2(A, a3, 1, 28, 8, 9) \
+    ZEROI2V_Z_FROM_MEMORY_2(A, a3, 6, 7) \
+    ZEROI2V_Z_BROADCAST_2(A, a3, 2, 29, 10, 11) \
+    ZEROI2V_Z_BROADCAST_2(A, a6, 1, 30, 14, 15) \
+    ZEROI2V_Z_FROM_MEMORY_2(A, a6, 12, 13) \
+    ZEROI2V_Z_BROADCAST_2(A, a6, 2, 31, 16, 17) \
+    ZEROI2V_Z_BROADCAST_2(A, a9, 1, 26, 20, 21) \
+    ZEROI2V_Z_FROM_MEMORY_2(A, a9, 18, 19) \
+    ZEROI2V_Z_BROADCAST_2(A, a9, 2, 27, 22, 23)
+
+#define ZEROI2V_Y_BROADCAST(A, base, x, c0, c1) \
+    "vbroadcastss " #A "(" base "), %%ymm" #x "\n\t" \
+    "vfmadd231ps %%ymm" #x ", %%ymm12, %%ymm" #c0 "\n\t" \
+    "vfmadd231ps %%ymm" #x ", %%ymm13, %%ymm" #c1 "\n\t"
+#define ZEROI2V_Y_TURN_6X2(A, W) \
+    "vmovaps " #W "+0(%[w]), %%ymm12\n\t" \
+    "vmovaps " #W "+32(%[w]), %%ymm13\n\t" \
+    ZEROI2V_Y_BROADCAST(A, "%[a0]", 14, 0, 1) \
+    ZEROI2V_Y_BROADCAST(A, "%[a0],%[lda],1", 15, 2, 3) \
+    ZEROI2V_Y_BROADCAST(A, "%[a0],%[lda],2", 14, 4, 5) \
+    ZEROI2V_Y_BROADCAST(A, "%[a3]", 15, 6, 7) \
+    ZEROI2V_Y_BROADCAST(A, "%[a3],%[lda],1", 14, 8, 9) \
+    ZEROI2V_Y_BROADCAST(A, "%[a3],%[lda],2", 15, 10, 11)
+
+#define ZEROI2V_CLEAR(r) "vpxor %%xmm" #r ", %%xmm" #r ", %%xmm" #r "\n\t"
+#define ZEROI2V_CLEAR_HIGH(r) "vpxord %%zmm" #r ", %%zmm" #r ", %%zmm" #r "\n\t"
+#define ZEROI2V_ADD(reg, bytes, r) "vaddps " #bytes "(%[sums]), %%" reg #r ", %%" reg #r "\n\t"
+#define ZEROI2V_STORE(reg, bytes, r) "vmovaps %%" reg #r ", " #bytes "(%[sums])\n\t"
+#define ZEROI2V_OF_12(F, reg, b) \
+    F(reg, 0 * b, 0) F(reg, 1 * b, 1) F(reg, 2 * b, 2) F(reg, 3 * b, 3) F(reg, 4 * b, 4) F(reg, 5 * b, 5) \
+    F(reg, 6 * b, 6) F(reg, 7 * b, 7) F(reg, 8 * b, 8) F(reg, 9 * b, 9) F(reg, 10 * b, 10) F(reg, 11 * b, 11)
+#define ZEROI2V_OF_24(F, reg, b) \
+    ZEROI2V_OF_12(F, reg, b) \
+    F(reg, 12 * b, 12) F(reg, 13 * b, 13) F(reg, 14 * b, 14) F(reg, 15 * b, 15) F(reg, 16 * b, 16) F(reg, 17 * b, 17) \
+    F(reg, 18 * b, 18) F(reg, 19 * b, 19) F(reg, 20 * b, 20) F(reg, 21 * b, 21) F(reg, 22 * b, 22) F(reg, 23 * b, 23)
+#define ZEROI2V_CLEAR_12 \
+    ZEROI2V_CLEAR(0) ZEROI2V_CLEAR(1) ZEROI2V_CLEAR(2) ZEROI2V_CLEAR(3) ZEROI2V_CLEAR(4) ZEROI2V_CLEAR(5) \
+    ZEROI2V_CLEAR(6) ZEROI2V_CLEAR(7) ZEROI2V_CLEAR(8) ZEROI2V_CLEAR(9) ZEROI2V_CLEAR(10) ZEROI2V_CLEAR(11)
+#define ZEROI2V_CLEAR_24 \
+    ZEROI2V_CLEAR_12 ZEROI2V_CLEAR(12) ZEROI2V_CLEAR(13) ZEROI2V_CLEAR(14) ZEROI2V_CLEAR(15) \
+    ZEROI2V_CLEAR_HIGH(16) ZEROI2V_CLEAR_HIGH(17) ZEROI2V_CLEAR_HIGH(18) ZEROI2V_CLEAR_HIGH(19) \
+    ZEROI2V_CLEAR_HIGH(20) ZEROI2V_CLEAR_HIGH(21) ZEROI2V_CLEAR_HIGH(22) ZEROI2V_CLEAR_HIGH(23)
+
+/// Four turns at a time with two lines fetched beside them, then single ones; then the sums.
+#define ZEROI2V_LOOP(clear, turn, w, on_all, of_all, reg, b) \
+    clear \
+    "subq $4, %[k]\n\t" \
+    "jb 3f\n\t" \
+    ".p2align 5\n" \
+    "2:\n\t" \
+    "prefetcht1 (%[next])\n\t" \
+    turn(0, 0) \
+    turn(4, w) \
+    "prefetcht1 (%[next],%[step],2)\n\t" \
+    turn(8, 2 * w) \
+    "leaq (%[next],%[step],4), %[next]\n\t" \
+    turn(12, 3 * w) \
+    "addq $4*" #w ", %[w]\n\t" \
+    on_all("addq $16, ") \
+    "subq $4, %[k]\n\t" \
+    "jae 2b\n" \
+    "3:\n\t" \
+    "addq $4, %[k]\n\t" \
+    "je 5f\n" \
+    "4:\n\t" \
+    turn(0, 0) \
+    "addq $" #w ", %[w]\n\t" \
+    on_all("addq $4, ") \
+    "subq $1, %[k]\n\t" \
+    "jne 4b\n" \
+    "5:\n\t" \
+    "testb %b[begins], %b[begins]\n\t" \
+    "jne 6f\n\t" \
+    of_all(ZEROI2V_ADD, reg, b) \
+    "6:\n\t" \
+    of_all(ZEROI2V_STORE, reg, b)
+#define ZEROI2V_ROWS_6(op) op "%[a0]\n\t" op "%[a3]\n\t"
+#define ZEROI2V_ROWS_8(op) ZEROI2V_ROWS_6(op) op "%[a6]\n\t"
+#define ZEROI2V_ROWS_12(op) ZEROI2V_ROWS_8(op) op "%[a9]\n\t"
+#define ZEROI2V_LOW_REGISTERS \
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "cc", "memory"
+#define ZEROI2V_ALL_REGISTERS \
+    "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", \
+        ZEROI2V_LOW_REGISTERS
+
+template <>
+struct product_loop<16, 8, 3> {
+    static constexpr bool written = true;
+    ZEROI2V_ALWAYS_INLINE static void run(product_block const& on) noexcept {
+        float const *a0 = on.a, *a3 = a0 + 3 * on.lda, *a6 = a3 + 3 * on.lda, *w = on.panel;
+        char const* next = on.next;
+        std::size_t k = on.k;
+        asm volatile(ZEROI2V_LOOP(ZEROI2V_CLEAR_24, ZEROI2V_Z_TURN_8X3, 192, ZEROI2V_ROWS_8, ZEROI2V_OF_24, "zmm", 64)
+                     : [a0] "+r"(a0), [a3] "+r"(a3), [a6] "+r"(a6), [w] "+r"(w), [next] "+r"(next), [k] "+r"(k)
+                     : [lda] "r"(on.lda * sizeof(float)), [step] "r"(on.step), [sums] "r"(on.sums), [begins] "q"(on.begins)
+                     : ZEROI2V_ALL_REGISTERS);
+    }
+};
+
+template <>
+struct product_loop<16, 12, 2> {
+    static constexpr bool written = true;
+    ZEROI2V_ALWAYS_INLINE static void run(product_block const& on) noexcept {
+        float const *a0 = on.a, *a3 = a0 + 3 * on.lda, *a6 = a3 + 3 * on.lda, *a9 = a6 + 3 * on.lda, *w = on.panel;
+        char const* next = on.next;
+        std::size_t k = on.k;
+        asm volatile(ZEROI2V_LOOP(ZEROI2V_CLEAR_24, ZEROI2V_Z_TURN_12X2, 128, ZEROI2V_ROWS_12, ZEROI2V_OF_24, "zmm", 64)
+                     : [a0] "+r"(a0), [a3] "+r"(a3), [a6] "+r"(a6), [a9] "+r"(a9), [w] "+r"(w), [next] "+r"(next), [k] "+r"(k)
+                     : [lda] "r"(on.lda * sizeof(float)), [step] "r"(on.step), [sums] "r"(on.sums), [begins] "q"(on.begins)
+                     : ZEROI2V_ALL_REGISTERS);
+    }
+};
+
+template <>
+struct product_loop<8, 6, 2> {
+    static constexpr bool written = true;
+    ZEROI2V_ALWAYS_INLINE static void run(product_block const& on) noexcept {
+        float const *a0 = on.a, *a3 = a0 + 3 * on.lda, *w = on.panel;
+        char const* next = on.next;
+        std::size_t k = on.k;
+        asm volatile(ZEROI2V_LOOP(ZEROI2V_CLEAR_12, ZEROI2V_Y_TURN_6X2, 64, ZEROI2V_ROWS_6, ZEROI2V_OF_12, "ymm", 32)
+                     : [a0] "+r"(a0), [a3] "+r"(a3), [w] "+r"(w), [next] "+r"(next), [k] "+r"(k)
+                     : [lda] "r"(on.lda * sizeof(float)), [step] "r"(on.step), [sums] "r"(on.sums), [begins] "q"(on.begins)
+                     : ZEROI2V_LOW_REGISTERS);
+    }
+};
+
+#endif
+
+} // namespace zeroi2v::detail
