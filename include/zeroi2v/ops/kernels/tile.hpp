@@ -2,9 +2,9 @@
 #pragma once
 
 #include <zeroi2v/core/config.hpp>
-#include <zeroi2v/ops/kernels/product_loop.hpp>
 #include <zeroi2v/ops/kernels/tuning.hpp>
 #include <zeroi2v/simd/pack.hpp>
+#include <zeroi2v/simd/product_loop.hpp>
 
 #include <cstddef>
 #include <type_traits>
@@ -82,13 +82,8 @@ ZEROI2V_ALWAYS_INLINE void accumulate(typename Product::activation const* a, std
 
 /// Whether a loop of its own makes the sums of a whole tile; it needs no zeros to begin with.
 template <class Product, std::size_t Rows, std::size_t Vectors>
-[[nodiscard]] ZEROI2V_ALWAYS_INLINE bool has_written_loop([[maybe_unused]] std::size_t panel_width, [[maybe_unused]] std::size_t k) noexcept {
-    if constexpr (std::is_same_v<Product, f32_product<typename Product::arch>>) {
-        constexpr std::size_t lanes = Product::sum::size;
-        return product_loop<lanes, Rows, Vectors>::written && panel_width == Vectors * lanes && k > 0;
-    } else {
-        return false;
-    }
+[[nodiscard]] ZEROI2V_ALWAYS_INLINE bool has_written_loop(std::size_t panel_width, std::size_t k) noexcept {
+    return product_loop<Product, Rows, Vectors>::written && panel_width == Vectors * Product::sum::size && k > 0;
 }
 
 /// total += A W^T for Rows rows and the first Vectors vectors of a panel; with `begins`, total is zero, or not yet set where has_written_loop.
@@ -100,21 +95,21 @@ ZEROI2V_ALWAYS_INLINE void tile_product(typename Product::activation const* a, s
                                         typename Product::weight const* panel, std::size_t panel_width, std::size_t k,
                                         bool begins, tile_sums<typename Product::sum, Rows, Vectors>& total, next_panel& next) noexcept {
     using sum = typename Product::sum;
-    if constexpr (std::is_same_v<Product, f32_product<typename Product::arch>>)
-        if constexpr (product_loop<sum::size, Rows, Vectors>::written)
-            if (has_written_loop<Product, Rows, Vectors>(panel_width, k)) {
-                for (std::size_t first = 0; first < k; first += k_block) {
-                    std::size_t const now = k - first < k_block ? k - first : k_block;
-                    product_loop<sum::size, Rows, Vectors>::run({.a = a + first, .lda = lda, .panel = panel + first * panel_width, .k = now,
-                                                                 .sums = reinterpret_cast<float*>(&total), .begins = begins && first == 0,
-                                                                 .next = next.at, .step = next.step});
-                    next.at += now * next.step;
-                }
-                return;
-            }
     using block_sums = tile_sums<sum, Rows, Vectors>;
     constexpr bool in_blocks = std::is_same_v<sum, pack<float, typename Product::arch>>;
     constexpr std::size_t block = in_blocks ? k_block : ~std::size_t{0} - Product::group + 1;
+    if constexpr (product_loop<Product, Rows, Vectors>::written)
+        if (has_written_loop<Product, Rows, Vectors>(panel_width, k)) {
+            static_assert(Product::steps == 1 && (Product::group == 1 || (Product::padded && !in_blocks)));
+            for (std::size_t first = 0; first < k;) {
+                std::size_t const now = k - first < block ? k - first : block, groups = (now + Product::group - 1) / Product::group;
+                product_loop<Product, Rows, Vectors>::run({.a = a + first, .row_bytes = lda * sizeof(*a), .panel = panel + first * panel_width, .groups = groups,
+                                                           .sums = &total, .begins = begins && first == 0, .next = next.at, .step = next.step});
+                next.at += groups * next.step;
+                first += now;
+            }
+            return;
+        }
     static_assert(k_block % Product::group == 0);
     std::size_t const panel_stride = panel_width * Product::group;
     while (k > 0) {

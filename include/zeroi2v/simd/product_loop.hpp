@@ -24,30 +24,30 @@ namespace zeroi2v::detail {
 
 /// What a written loop is given.
 struct product_block {
-    float const* a;           ///< rows, lda apart
-    std::size_t lda;
-    float const* panel;       ///< width of the tile floats per k
-    std::size_t k;            ///< at least 1
-    float* sums;              ///< [row][channel] of the tile, aligned to a register
-    bool begins;              ///< the sums: else the products are added to them, after they have been added to each other from zero
-    char const* next;         ///< fetched beside the products, `step` bytes per k
+    void const* a;         ///< rows
+    std::size_t row_bytes; ///< from one row to the next
+    void const* panel;     ///< a vector per vector of the tile and group
+    std::size_t groups;    ///< at least 1
+    void* sums;            ///< [row][channel] of the tile, aligned to a register
+    bool begins;           ///< the sums: else the products are added to them, after they have been added to each other from zero
+    char const* next;      ///< fetched beside the products, `step` bytes per group
     std::size_t step;
 };
 
-/// The tile of Rows rows and Vectors vectors on registers of Lanes floats; what has no loop of its own is left to the compiler.
+/// The loop for a tile of Rows rows and Vectors vectors; what has none of its own is left to the compiler.
 ///
-/// The same operations in the same order as `accumulate`: one fused multiply-add per row, vector and k, from zero. What is gained is what stands beside
-/// them: of four turns g++ 12 makes 154 instructions for 8x3, clang 14 189 with 25 of them to the stack; here it is 137. Every third row's element is an
-/// operand in memory of the multiply-add itself, which no index register may address. Where another guest computes on the other half of the core, and takes half its
-/// instructions, that decides (Emerald Rapids; docs/performance.md).
-template <std::size_t Lanes, std::size_t Rows, std::size_t Vectors>
+/// The same operations in the same order as `accumulate`: one multiply-add per row, vector and group, from zero. What is gained is what stands beside
+/// them: of four turns g++ 12 makes 154 instructions for 8x3 of floats, clang 14 189 with 25 accesses to the stack; here it is 137 from both. Every third
+/// row's float is an operand in memory of the multiply-add itself (with an index register in its address that would be two instructions again).
+/// Where another guest computes on the other half of the core, instructions are what is short (docs/performance.md).
+template <class Product, std::size_t Rows, std::size_t Vectors>
 struct product_loop {
     static constexpr bool written = false;
 };
 
 #if ZEROI2V_WRITTEN_LOOPS
 
-// One turn is written for k at byte `A` of the rows and `W` of the panel. Rows 0, 3, 6, 9 begin at %[a0], %[a3], ...; the two after each lie lda and 2 lda behind it.
+// One turn is written for the group at byte `A` of the rows and `W` of the panel. Rows 0, 3, 6, 9 begin at %[a0], %[a3], ...; the two after each lie row_bytes and twice row_bytes behind it.
 
 #define ZEROI2V_Z_WEIGHTS_3(W) \
     "vmovaps " #W "+0(%[w]), %%zmm24\n\t" \
@@ -58,7 +58,7 @@ struct product_loop {
     "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm25, %%zmm" #c1 "\n\t" \
     "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm26, %%zmm" #c2 "\n\t"
 #define ZEROI2V_Z_BROADCAST_3(A, base, times, x, c0, c1, c2) \
-    "vbroadcastss " #A "(%[" #base "],%[lda]," #times "), %%zmm" #x "\n\t" \
+    "vbroadcastss " #A "(%[" #base "],%[row]," #times "), %%zmm" #x "\n\t" \
     "vfmadd231ps %%zmm" #x ", %%zmm24, %%zmm" #c0 "\n\t" \
     "vfmadd231ps %%zmm" #x ", %%zmm25, %%zmm" #c1 "\n\t" \
     "vfmadd231ps %%zmm" #x ", %%zmm26, %%zmm" #c2 "\n\t"
@@ -80,7 +80,7 @@ struct product_loop {
     "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm24, %%zmm" #c0 "\n\t" \
     "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm25, %%zmm" #c1 "\n\t"
 #define ZEROI2V_Z_BROADCAST_2(A, base, times, x, c0, c1) \
-    "vbroadcastss " #A "(%[" #base "],%[lda]," #times "), %%zmm" #x "\n\t" \
+    "vbroadcastss " #A "(%[" #base "],%[row]," #times "), %%zmm" #x "\n\t" \
     "vfmadd231ps %%zmm" #x ", %%zmm24, %%zmm" #c0 "\n\t" \
     "vfmadd231ps %%zmm" #x ", %%zmm25, %%zmm" #c1 "\n\t"
 #define ZEROI2V_Z_TURN_12X2(A, W) \
@@ -98,6 +98,22 @@ struct product_loop {
     ZEROI2V_Z_FROM_MEMORY_2(A, a9, 18, 19) \
     ZEROI2V_Z_BROADCAST_2(A, a9, 2, 27, 22, 23)
 
+#define ZEROI2V_V_BROADCAST(A, address, x, c0, c1, c2) \
+    "vpbroadcastd " #A "(" address "), %%zmm" #x "\n\t" \
+    "vpdpbusd %%zmm24, %%zmm" #x ", %%zmm" #c0 "\n\t" \
+    "vpdpbusd %%zmm25, %%zmm" #x ", %%zmm" #c1 "\n\t" \
+    "vpdpbusd %%zmm26, %%zmm" #x ", %%zmm" #c2 "\n\t"
+#define ZEROI2V_V_TURN_8X3(A, W) \
+    ZEROI2V_Z_WEIGHTS_3(W) \
+    ZEROI2V_V_BROADCAST(A, "%[a0]", 27, 0, 1, 2) \
+    ZEROI2V_V_BROADCAST(A, "%[a0],%[row],1", 28, 3, 4, 5) \
+    ZEROI2V_V_BROADCAST(A, "%[a0],%[row],2", 29, 6, 7, 8) \
+    ZEROI2V_V_BROADCAST(A, "%[a3]", 30, 9, 10, 11) \
+    ZEROI2V_V_BROADCAST(A, "%[a3],%[row],1", 31, 12, 13, 14) \
+    ZEROI2V_V_BROADCAST(A, "%[a3],%[row],2", 27, 15, 16, 17) \
+    ZEROI2V_V_BROADCAST(A, "%[a6]", 28, 18, 19, 20) \
+    ZEROI2V_V_BROADCAST(A, "%[a6],%[row],1", 29, 21, 22, 23)
+
 #define ZEROI2V_Y_BROADCAST(A, base, x, c0, c1) \
     "vbroadcastss " #A "(" base "), %%ymm" #x "\n\t" \
     "vfmadd231ps %%ymm" #x ", %%ymm12, %%ymm" #c0 "\n\t" \
@@ -106,15 +122,16 @@ struct product_loop {
     "vmovaps " #W "+0(%[w]), %%ymm12\n\t" \
     "vmovaps " #W "+32(%[w]), %%ymm13\n\t" \
     ZEROI2V_Y_BROADCAST(A, "%[a0]", 14, 0, 1) \
-    ZEROI2V_Y_BROADCAST(A, "%[a0],%[lda],1", 15, 2, 3) \
-    ZEROI2V_Y_BROADCAST(A, "%[a0],%[lda],2", 14, 4, 5) \
+    ZEROI2V_Y_BROADCAST(A, "%[a0],%[row],1", 15, 2, 3) \
+    ZEROI2V_Y_BROADCAST(A, "%[a0],%[row],2", 14, 4, 5) \
     ZEROI2V_Y_BROADCAST(A, "%[a3]", 15, 6, 7) \
-    ZEROI2V_Y_BROADCAST(A, "%[a3],%[lda],1", 14, 8, 9) \
-    ZEROI2V_Y_BROADCAST(A, "%[a3],%[lda],2", 15, 10, 11)
+    ZEROI2V_Y_BROADCAST(A, "%[a3],%[row],1", 14, 8, 9) \
+    ZEROI2V_Y_BROADCAST(A, "%[a3],%[row],2", 15, 10, 11)
 
 #define ZEROI2V_CLEAR(r) "vpxor %%xmm" #r ", %%xmm" #r ", %%xmm" #r "\n\t"
 #define ZEROI2V_CLEAR_HIGH(r) "vpxord %%zmm" #r ", %%zmm" #r ", %%zmm" #r "\n\t"
 #define ZEROI2V_ADD(reg, bytes, r) "vaddps " #bytes "(%[sums]), %%" reg #r ", %%" reg #r "\n\t"
+#define ZEROI2V_ADD_WHOLE(reg, bytes, r) "vpaddd " #bytes "(%[sums]), %%" reg #r ", %%" reg #r "\n\t"
 #define ZEROI2V_STORE(reg, bytes, r) "vmovaps %%" reg #r ", " #bytes "(%[sums])\n\t"
 #define ZEROI2V_OF_12(F, reg, b) \
     F(reg, 0 * b, 0) F(reg, 1 * b, 1) F(reg, 2 * b, 2) F(reg, 3 * b, 3) F(reg, 4 * b, 4) F(reg, 5 * b, 5) \
@@ -132,9 +149,9 @@ struct product_loop {
     ZEROI2V_CLEAR_HIGH(20) ZEROI2V_CLEAR_HIGH(21) ZEROI2V_CLEAR_HIGH(22) ZEROI2V_CLEAR_HIGH(23)
 
 /// Four turns at a time with two lines fetched beside them, then single ones; then the sums.
-#define ZEROI2V_LOOP(clear, turn, w, on_all, of_all, reg, b) \
+#define ZEROI2V_LOOP(clear, turn, w, on_all, of_all, add, reg, b) \
     clear \
-    "subq $4, %[k]\n\t" \
+    "subq $4, %[groups]\n\t" \
     "jb 3f\n\t" \
     ".p2align 5\n" \
     "2:\n\t" \
@@ -147,21 +164,21 @@ struct product_loop {
     turn(12, 3 * w) \
     "addq $4*" #w ", %[w]\n\t" \
     on_all("addq $16, ") \
-    "subq $4, %[k]\n\t" \
+    "subq $4, %[groups]\n\t" \
     "jae 2b\n" \
     "3:\n\t" \
-    "addq $4, %[k]\n\t" \
+    "addq $4, %[groups]\n\t" \
     "je 5f\n" \
     "4:\n\t" \
     turn(0, 0) \
     "addq $" #w ", %[w]\n\t" \
     on_all("addq $4, ") \
-    "subq $1, %[k]\n\t" \
+    "subq $1, %[groups]\n\t" \
     "jne 4b\n" \
     "5:\n\t" \
     "testb %b[begins], %b[begins]\n\t" \
     "jne 6f\n\t" \
-    of_all(ZEROI2V_ADD, reg, b) \
+    of_all(add, reg, b) \
     "6:\n\t" \
     of_all(ZEROI2V_STORE, reg, b)
 #define ZEROI2V_ROWS_6(op) op "%[a0]\n\t" op "%[a3]\n\t"
@@ -173,47 +190,68 @@ struct product_loop {
     "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", \
         ZEROI2V_LOW_REGISTERS
 
-template <>
-struct product_loop<16, 8, 3> {
+struct f32_loop_16_8x3 {
     static constexpr bool written = true;
     ZEROI2V_ALWAYS_INLINE static void run(product_block const& on) noexcept {
-        float const *a0 = on.a, *a3 = a0 + 3 * on.lda, *a6 = a3 + 3 * on.lda, *w = on.panel;
-        char const* next = on.next;
-        std::size_t k = on.k;
-        asm volatile(ZEROI2V_LOOP(ZEROI2V_CLEAR_24, ZEROI2V_Z_TURN_8X3, 192, ZEROI2V_ROWS_8, ZEROI2V_OF_24, "zmm", 64)
-                     : [a0] "+r"(a0), [a3] "+r"(a3), [a6] "+r"(a6), [w] "+r"(w), [next] "+r"(next), [k] "+r"(k)
-                     : [lda] "r"(on.lda * sizeof(float)), [step] "r"(on.step), [sums] "r"(on.sums), [begins] "q"(on.begins)
+        char const *a0 = static_cast<char const*>(on.a), *a3 = a0 + 3 * on.row_bytes, *a6 = a3 + 3 * on.row_bytes, *w = static_cast<char const*>(on.panel), *next = on.next;
+        std::size_t groups = on.groups;
+        asm volatile(ZEROI2V_LOOP(ZEROI2V_CLEAR_24, ZEROI2V_Z_TURN_8X3, 192, ZEROI2V_ROWS_8, ZEROI2V_OF_24, ZEROI2V_ADD, "zmm", 64)
+                     : [a0] "+r"(a0), [a3] "+r"(a3), [a6] "+r"(a6), [w] "+r"(w), [next] "+r"(next), [groups] "+r"(groups)
+                     : [row] "r"(on.row_bytes), [step] "r"(on.step), [sums] "r"(on.sums), [begins] "q"(on.begins)
                      : ZEROI2V_ALL_REGISTERS);
     }
 };
-
-template <>
-struct product_loop<16, 12, 2> {
+struct f32_loop_16_12x2 {
     static constexpr bool written = true;
     ZEROI2V_ALWAYS_INLINE static void run(product_block const& on) noexcept {
-        float const *a0 = on.a, *a3 = a0 + 3 * on.lda, *a6 = a3 + 3 * on.lda, *a9 = a6 + 3 * on.lda, *w = on.panel;
-        char const* next = on.next;
-        std::size_t k = on.k;
-        asm volatile(ZEROI2V_LOOP(ZEROI2V_CLEAR_24, ZEROI2V_Z_TURN_12X2, 128, ZEROI2V_ROWS_12, ZEROI2V_OF_24, "zmm", 64)
-                     : [a0] "+r"(a0), [a3] "+r"(a3), [a6] "+r"(a6), [a9] "+r"(a9), [w] "+r"(w), [next] "+r"(next), [k] "+r"(k)
-                     : [lda] "r"(on.lda * sizeof(float)), [step] "r"(on.step), [sums] "r"(on.sums), [begins] "q"(on.begins)
+        char const *a0 = static_cast<char const*>(on.a), *a3 = a0 + 3 * on.row_bytes, *a6 = a3 + 3 * on.row_bytes, *a9 = a6 + 3 * on.row_bytes, *w = static_cast<char const*>(on.panel), *next = on.next;
+        std::size_t groups = on.groups;
+        asm volatile(ZEROI2V_LOOP(ZEROI2V_CLEAR_24, ZEROI2V_Z_TURN_12X2, 128, ZEROI2V_ROWS_12, ZEROI2V_OF_24, ZEROI2V_ADD, "zmm", 64)
+                     : [a0] "+r"(a0), [a3] "+r"(a3), [a6] "+r"(a6), [a9] "+r"(a9), [w] "+r"(w), [next] "+r"(next), [groups] "+r"(groups)
+                     : [row] "r"(on.row_bytes), [step] "r"(on.step), [sums] "r"(on.sums), [begins] "q"(on.begins)
                      : ZEROI2V_ALL_REGISTERS);
     }
 };
-
-template <>
-struct product_loop<8, 6, 2> {
+struct f32_loop_8_6x2 {
     static constexpr bool written = true;
     ZEROI2V_ALWAYS_INLINE static void run(product_block const& on) noexcept {
-        float const *a0 = on.a, *a3 = a0 + 3 * on.lda, *w = on.panel;
-        char const* next = on.next;
-        std::size_t k = on.k;
-        asm volatile(ZEROI2V_LOOP(ZEROI2V_CLEAR_12, ZEROI2V_Y_TURN_6X2, 64, ZEROI2V_ROWS_6, ZEROI2V_OF_12, "ymm", 32)
-                     : [a0] "+r"(a0), [a3] "+r"(a3), [w] "+r"(w), [next] "+r"(next), [k] "+r"(k)
-                     : [lda] "r"(on.lda * sizeof(float)), [step] "r"(on.step), [sums] "r"(on.sums), [begins] "q"(on.begins)
+        char const *a0 = static_cast<char const*>(on.a), *a3 = a0 + 3 * on.row_bytes, *w = static_cast<char const*>(on.panel), *next = on.next;
+        std::size_t groups = on.groups;
+        asm volatile(ZEROI2V_LOOP(ZEROI2V_CLEAR_12, ZEROI2V_Y_TURN_6X2, 64, ZEROI2V_ROWS_6, ZEROI2V_OF_12, ZEROI2V_ADD, "ymm", 32)
+                     : [a0] "+r"(a0), [a3] "+r"(a3), [w] "+r"(w), [next] "+r"(next), [groups] "+r"(groups)
+                     : [row] "r"(on.row_bytes), [step] "r"(on.step), [sums] "r"(on.sums), [begins] "q"(on.begins)
                      : ZEROI2V_LOW_REGISTERS);
     }
 };
+
+template <class Arch>
+    requires(pack<float, Arch>::size == 16)
+struct product_loop<f32_product<Arch>, 8, 3> : f32_loop_16_8x3 {};
+
+template <class Arch>
+    requires(pack<float, Arch>::size == 16)
+struct product_loop<f32_product<Arch>, 12, 2> : f32_loop_16_12x2 {};
+
+template <class Arch>
+    requires(pack<float, Arch>::size == 8)
+struct product_loop<f32_product<Arch>, 6, 2> : f32_loop_8_6x2 {};
+
+#if defined(__AVX512VNNI__) && XSIMD_WITH_AVX512BW
+struct vnni_loop_16_8x3 {
+    static constexpr bool written = true;
+    ZEROI2V_ALWAYS_INLINE static void run(product_block const& on) noexcept {
+        char const *a0 = static_cast<char const*>(on.a), *a3 = a0 + 3 * on.row_bytes, *a6 = a3 + 3 * on.row_bytes, *w = static_cast<char const*>(on.panel), *next = on.next;
+        std::size_t groups = on.groups;
+        asm volatile(ZEROI2V_LOOP(ZEROI2V_CLEAR_24, ZEROI2V_V_TURN_8X3, 192, ZEROI2V_ROWS_8, ZEROI2V_OF_24, ZEROI2V_ADD_WHOLE, "zmm", 64)
+                     : [a0] "+r"(a0), [a3] "+r"(a3), [a6] "+r"(a6), [w] "+r"(w), [next] "+r"(next), [groups] "+r"(groups)
+                     : [row] "r"(on.row_bytes), [step] "r"(on.step), [sums] "r"(on.sums), [begins] "q"(on.begins)
+                     : ZEROI2V_ALL_REGISTERS);
+    }
+};
+
+template <class Arch>
+struct product_loop<vnni_product<Arch>, 8, 3> : vnni_loop_16_8x3 {};
+#endif
 
 #endif
 
