@@ -63,9 +63,9 @@
 #include <zeroi2v/ops/reference/softmax.hpp>
 #include <zeroi2v/ops/softmax.hpp>
 #include <zeroi2v/ops/transpose.hpp>
+#include <zeroi2v/parallel/dealt_blocks.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/function_ref.hpp>
-#include <zeroi2v/parallel/dealt_blocks.hpp>
 #include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 #include <zeroi2v/simd/arch.hpp>
@@ -73,6 +73,7 @@
 #include <zeroi2v/simd/isa.hpp>
 #include <zeroi2v/simd/math.hpp>
 #include <zeroi2v/simd/pack.hpp>
+#include <zeroi2v/simd/product_loop.hpp>
 #include <zeroi2v/simd/products.hpp>
 #include <zeroi2v/simd/tiles.hpp>
 #include <zeroi2v/stdha/draw.hpp>

@@ -1,6 +1,8 @@
 // printable: names from files and command lines, made fit for one line of a message.
 #pragma once
 
+#include <zeroi2v/io/utf8.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <span>
@@ -9,7 +11,7 @@
 
 namespace zeroi2v {
 
-/// `text` on one line: control characters as `\n`, `\t` or `\xNN`, and cut with `...` after `limit` bytes.
+/// `text` on one line: control characters as `\n`, `\t` or `\xNN`, as any byte that is not UTF-8, and cut with `...` after `limit` bytes.
 /// A multi-byte UTF-8 character is never cut in the middle.
 [[nodiscard]] inline std::string printable(std::string_view text, std::size_t limit = 256) {
     constexpr std::string_view digits = "0123456789abcdef";
@@ -19,18 +21,27 @@ namespace zeroi2v {
         while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
     }
     std::string result;
-    for (char const c : text.substr(0, end)) {
+    for (std::size_t i = 0, length = 0; i < end; i += length) {
+        length = detail::utf8_length(text.substr(i, end - i));
+        char const c = text[i];
         auto const byte = static_cast<unsigned char>(c);
+        bool const latin_control = length == 2 && byte == 0xC2U && static_cast<unsigned char>(text[i + 1]) < 0xA0U; // 0x9b begins a terminal's commands
+        if (latin_control) length = 0;
+        if (length > 1) {
+            result += text.substr(i, length);
+            continue;
+        }
         if (c == '\n')
             result += "\\n";
         else if (c == '\t')
             result += "\\t";
         else if (c == '\r')
             result += "\\r";
-        else if (byte < 0x20U || byte == 0x7FU)
+        else if (byte < 0x20U || byte == 0x7FU || length == 0)
             result.append("\\x").append(1, digits[byte >> 4U]).append(1, digits[byte & 15U]);
         else
             result += c;
+        length = 1;
     }
     if (end < text.size()) result += "...";
     return result;

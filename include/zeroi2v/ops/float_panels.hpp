@@ -14,17 +14,17 @@
 
 namespace zeroi2v {
 
-/// Floats that the panels of `channels` channels and `k` products take.
-[[nodiscard]] inline std::size_t float_panel_floats(kernel_table const& kernels, std::size_t channels, std::size_t k) noexcept {
-    std::size_t const width = kernels.f32.panel_width;
+/// Floats that the panels of `channels` channels and `k` products take for a kernel of float products.
+[[nodiscard]] inline std::size_t float_panel_floats(matmul_kernel const& kernel, std::size_t channels, std::size_t k) noexcept {
+    std::size_t const width = kernel.panel_width;
     return (channels + width - 1) / width * width * k;
 }
 
 namespace detail {
 
 /// Panels [first, last) of the channels that are columns of `from` (k, channels), times scale.
-inline void pack_columns(kernel_table const& kernels, matrix_view<float const> from, float scale, float* panels, index_range of) noexcept {
-    std::size_t const width = kernels.f32.panel_width;
+inline void pack_columns(matmul_kernel const& kernel, matrix_view<float const> from, float scale, float* panels, index_range of) noexcept {
+    std::size_t const width = kernel.panel_width;
     for (std::size_t panel = of.begin; panel < of.end; ++panel) {
         std::size_t const first = panel * width;
         std::size_t const here = std::min(width, from.columns - first);
@@ -40,8 +40,8 @@ inline void pack_columns(kernel_table const& kernels, matrix_view<float const> f
 }
 
 /// All panels of the channels that are rows of `from` (channels, k), times scale; `panels` aligned to 16 bytes.
-inline void pack_rows(kernel_table const& kernels, matrix_view<float const> from, float scale, float* panels) noexcept {
-    std::size_t const width = kernels.f32.panel_width;
+inline void pack_rows(matmul_kernel const& kernel, matrix_view<float const> from, float scale, float* panels) noexcept {
+    std::size_t const width = kernel.panel_width;
     for (std::size_t first = 0; first < from.rows; first += width) {
         std::size_t const here = std::min(width, from.rows - first);
         float* const out = panels + first * from.columns;
@@ -54,7 +54,7 @@ inline void pack_rows(kernel_table const& kernels, matrix_view<float const> from
 }
 
 /// C = A B^T (+ residual), B's panels of all its channels, on this thread.
-inline void multiply_panels(kernel_table const& kernels, matrix_view<float const> a, float const* panels, matrix_view<float const> residual,
+inline void multiply_panels(matmul_kernel const& kernel, matrix_view<float const> a, float const* panels, matrix_view<float const> residual,
                             matrix_view<float> c) noexcept {
     matmul_args call{};
     call.a = a.data;
@@ -67,7 +67,7 @@ inline void multiply_panels(kernel_table const& kernels, matrix_view<float const
     call.m = a.rows;
     call.n = c.columns;
     call.k = a.columns;
-    kernels.f32.run(call);
+    kernel.run(call);
 }
 
 } // namespace detail
@@ -77,7 +77,7 @@ inline void multiply_panels(kernel_table const& kernels, matrix_view<float const
 /// Shapes    a (M,K), b (K,N), c (M,N).   Aliasing  c shares nothing with a and b.
 /// Numerics  as matmul in f32: the same bits for every executor.
 /// Errors    extents mismatch -> ZEROI2V_REQUIRE.   Cost  2 M N K flops and one copy of b; no allocation.
-///           panels: float_panel_floats(kernels, N, K), aligned to 64.     Test  tests/unit/ops/float_panels.cpp
+///           panels: float_panel_floats(kernels.f32, N, K), aligned to 64.     Test  tests/unit/ops/float_panels.cpp
 inline void matmul(kernel_table const& kernels, executor& workers, matrix_view<float const> a, matrix_view<float const> b,
                    matrix_view<float> c, float* panels) {
     ZEROI2V_REQUIRE(a.columns == b.rows && c.same_shape(a.rows, b.columns), "zeroi2v::matmul: a (M,K), b (K,N), c (M,N)");
@@ -86,11 +86,11 @@ inline void matmul(kernel_table const& kernels, executor& workers, matrix_view<f
     std::size_t const count = (b.columns + width - 1) / width;
     auto const parts = static_cast<std::size_t>(workers.concurrency());
     auto const share = [&](std::size_t whole, int part, std::size_t multiple) { return partition(whole, parts, static_cast<std::size_t>(part), multiple); };
-    workers.run(static_cast<int>(parts), [&](int part) { detail::pack_columns(kernels, b, 1.0F, panels, share(count, part, 1)); });
+    workers.run(static_cast<int>(parts), [&](int part) { detail::pack_columns(kernels.f32, b, 1.0F, panels, share(count, part, 1)); });
     workers.run(static_cast<int>(parts), [&](int part) {
         index_range const rows = share(a.rows, part, kernels.f32.row_tile);
         if (!rows.empty())
-            detail::multiply_panels(kernels, {a.row(rows.begin), rows.size(), a.columns, a.stride}, panels, {},
+            detail::multiply_panels(kernels.f32, {a.row(rows.begin), rows.size(), a.columns, a.stride}, panels, {},
                                     {c.row(rows.begin), rows.size(), c.columns, c.stride});
     });
 }

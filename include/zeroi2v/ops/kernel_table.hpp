@@ -151,6 +151,7 @@ struct softmax_backward_args {
 struct kernel_table {
     isa level;
     matmul_kernel f32;
+    matmul_kernel attention_product; ///< float, with the tile of attention: of what is 64 wide it leaves less empty
     matmul_kernel bf16; ///< bf16 weights; float activations, or bf16 ones where the processor multiplies them
     matmul_kernel i8;   ///< int8 weights, one scale per channel; activations in int8, one scale per row; sums exact
     void (*layer_norm)(layer_norm_args const&) noexcept;

@@ -52,6 +52,7 @@ template <class Arch>
     constexpr std::size_t vectors = tuning<pack<float, Arch>::size>::vectors;
     return {.level = Arch::level,
             .f32 = matmul_kernel_of<f32_product<Arch>, rows, vectors>(),
+            .attention_product = matmul_kernel_of<f32_product<Arch>, attention_layout<Arch>::rows, tuning<pack<float, Arch>::size>::attention_vectors>(),
             .bf16 = kernel_of_product<typename products<Arch>::bf16, rows, vectors>(),
             .i8 = kernel_of_product<typename products<Arch>::i8, rows, vectors>(),
             .layer_norm = &layer_norm<Arch>,

@@ -37,8 +37,8 @@ struct attention_backward_layout {
         at.other = at.scores + shape.queries * at.key_stride;
         at.turned = at.other + shape.queries * at.key_stride;
         at.panels = at.turned + shape.keys * at.query_stride;
-        std::size_t const by_key = (float_panel_floats(kernels, shape.keys, shape.head_dim) + 15) / 16 * 16;
-        std::size_t const by_dim = (float_panel_floats(kernels, shape.head_dim, std::max(shape.keys, shape.queries)) + 15) / 16 * 16;
+        std::size_t const by_key = (float_panel_floats(kernels.attention_product, shape.keys, shape.head_dim) + 15) / 16 * 16;
+        std::size_t const by_dim = (float_panel_floats(kernels.attention_product, shape.head_dim, std::max(shape.keys, shape.queries)) + 15) / 16 * 16;
         at.total = at.panels + 2 * by_key + 2 * by_dim;
         return at;
     }
@@ -66,7 +66,7 @@ inline void fetch_rows(matrix_view<float const> rows) noexcept {
 ///
 /// Shapes    as attention: q, dy, dq (T,queries,H,D); k, v, dk, dv (T,keys,H,D), any strides.
 /// Aliasing  results share nothing with operands.
-/// Numerics  P is made again; float, products on the f32 matmul kernel. The same bits for every executor.
+/// Numerics  P is made again; float, products on the kernel of attention. The same bits for every executor.
 /// Errors    scratch too small or not aligned to 64 -> ZEROI2V_REQUIRE.
 /// Cost      10 T queries keys H D flops. scratch: attention_backward_scratch_floats.
 /// Test      tests/unit/train/trainer.cpp
@@ -90,10 +90,10 @@ inline void attention_backward(kernel_table const& kernels, executor& workers, a
         matrix_view<float> const other{memory + at.other, queries, keys, at.key_stride};
         matrix_view<float> const turned{memory + at.turned, keys, queries, at.query_stride};
         float* const keys_across = memory + at.panels; // channels are keys
-        float* const values_across = keys_across + (float_panel_floats(kernels, keys, dim) + 15) / 16 * 16;
-        float* const keys_along = values_across + (float_panel_floats(kernels, keys, dim) + 15) / 16 * 16; // channels are dims
-        float* const others_along = keys_along + (float_panel_floats(kernels, dim, std::max(keys, queries)) + 15) / 16 * 16;
-        std::size_t const width = kernels.f32.panel_width;
+        float* const values_across = keys_across + (float_panel_floats(kernels.attention_product, keys, dim) + 15) / 16 * 16;
+        float* const keys_along = values_across + (float_panel_floats(kernels.attention_product, keys, dim) + 15) / 16 * 16; // channels are dims
+        float* const others_along = keys_along + (float_panel_floats(kernels.attention_product, dim, std::max(keys, queries)) + 15) / 16 * 16;
+        std::size_t const width = kernels.attention_product.panel_width;
         index_range const all{0, (dim + width - 1) / width};
         auto const gradient_k = rows(dk, frame, keys), gradient_v = rows(dv, frame, keys);
         auto const readers = map.readers(head, frame, shape.frames);
@@ -104,9 +104,9 @@ inline void attention_backward(kernel_table const& kernels, executor& workers, a
             }
             return;
         }
-        detail::pack_rows(kernels, rows(k, frame, keys), scale, keys_across);
-        detail::pack_rows(kernels, rows(v, frame, keys), 1.0F, values_across);
-        detail::pack_columns(kernels, rows(k, frame, keys), scale, keys_along, all);
+        detail::pack_rows(kernels.attention_product, rows(k, frame, keys), scale, keys_across);
+        detail::pack_rows(kernels.attention_product, rows(v, frame, keys), 1.0F, values_across);
+        detail::pack_columns(kernels.attention_product, rows(k, frame, keys), scale, keys_along, all);
         std::size_t const next_head = next % shape.heads, next_frame = next / shape.heads;
         auto const next_rows = [&](token_rows<float const> const& of, std::size_t count) {
             return matrix_view<float const>{of.head(next_frame, next_head), count, dim, of.token_stride};
@@ -114,23 +114,23 @@ inline void attention_backward(kernel_table const& kernels, executor& workers, a
         bool first = true;
         for (std::size_t const t : readers) {
             auto const sum_so_far = [&](matrix_view<float> const& gradient) { return first ? matrix_view<float const>{} : matrix_view<float const>{gradient}; };
-            detail::multiply_panels(kernels, rows(q, t, queries), keys_across, {}, scores);
+            detail::multiply_panels(kernels.attention_product, rows(q, t, queries), keys_across, {}, scores);
             if (first) detail::fetch_rows(next_rows(k, keys));
             kernels.softmax({scores.data, scores.stride, scores.data, scores.stride, queries, keys});
-            detail::multiply_panels(kernels, rows(dy, t, queries), values_across, {}, other);
+            detail::multiply_panels(kernels.attention_product, rows(dy, t, queries), values_across, {}, other);
             if (first) detail::fetch_rows(next_rows(v, keys));
             kernels.softmax_backward({scores.data, scores.stride, other.data, other.stride, other.data, other.stride, queries, keys});
-            detail::multiply_panels(kernels, other, keys_along, {}, rows(dq, t, queries));
+            detail::multiply_panels(kernels.attention_product, other, keys_along, {}, rows(dq, t, queries));
             if (first) detail::fetch_rows(next_rows(q, queries));
 
             detail::transpose_block(scores.data, scores.stride, queries, keys, turned.data, turned.stride);
-            detail::pack_columns(kernels, rows(dy, t, queries), 1.0F, others_along, all);
-            detail::multiply_panels(kernels, turned, others_along, sum_so_far(gradient_v), gradient_v);
+            detail::pack_columns(kernels.attention_product, rows(dy, t, queries), 1.0F, others_along, all);
+            detail::multiply_panels(kernels.attention_product, turned, others_along, sum_so_far(gradient_v), gradient_v);
             if (first) detail::fetch_rows(next_rows(dy, queries));
 
             detail::transpose_block(other.data, other.stride, queries, keys, turned.data, turned.stride);
-            detail::pack_columns(kernels, rows(q, t, queries), scale, others_along, all);
-            detail::multiply_panels(kernels, turned, others_along, sum_so_far(gradient_k), gradient_k);
+            detail::pack_columns(kernels.attention_product, rows(q, t, queries), scale, others_along, all);
+            detail::multiply_panels(kernels.attention_product, turned, others_along, sum_so_far(gradient_k), gradient_k);
             first = false;
         }
     };

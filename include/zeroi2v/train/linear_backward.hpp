@@ -114,10 +114,10 @@ inline void weight_gradient(kernel_table const& kernels, executor& workers, matr
         float* const panels = scratch + at.threads + part * at.each;
         for (index_range some = blocks.take(part); !some.empty(); some = blocks.take(part)) {
             matrix_view<float const> const columns{wide.row(0) + some.begin, wide.rows, some.size(), wide.stride};
-            detail::pack_columns(kernels, columns, 1.0F, panels, {0, (some.size() + width - 1) / width});
+            detail::pack_columns(kernels.f32, columns, 1.0F, panels, {0, (some.size() + width - 1) / width});
             if (turned && db != nullptr) detail::sum_columns<1>(some, dy.rows, detail::add_rows_of(dy), scale, {db});
             matrix_view<float> const product{turned ? panels + at.tile : dw + some.begin, narrow.columns, some.size(), turned ? at.panels * width : in};
-            detail::multiply_panels(kernels, side, panels, {}, product);
+            detail::multiply_panels(kernels.f32, side, panels, {}, product);
             if (turned)
                 for (std::size_t o = 0; o < some.size(); ++o)
                     for (std::size_t i = 0; i < in; ++i) dw[(some.begin + o) * in + i] = scale * product.row(i)[o];

@@ -43,7 +43,7 @@ struct training_linear {
     [[nodiscard]] std::size_t in() const noexcept { return in_; }
     /// Bytes of what `pack` makes.
     [[nodiscard]] std::size_t bytes() const noexcept {
-        return sizeof(float) * (float_panel_floats(*kernels_, out_, in_) + out_ + (passes_ ? float_panel_floats(*kernels_, in_, out_) : 0));
+        return sizeof(float) * (float_panel_floats(kernels_->f32, out_, in_) + out_ + (passes_ ? float_panel_floats(kernels_->f32, in_, out_) : 0));
     }
 
     void pack() {

@@ -19,7 +19,7 @@ TEST_CASE("matmul of two activations is exact on whole numbers, for every number
                     std::vector<float> first;
                     for (int const threads : {1, 3}) {
                         thread_team team{threads};
-                        aligned_buffer panels{float_panel_floats(*table, n, k) * sizeof(float)};
+                        aligned_buffer panels{float_panel_floats(table->f32, n, k) * sizeof(float)};
                         guarded<float> c{m * n, guarded<float>::end::back};
                         matmul(*table, team, {a.data(), m, k}, {b.data(), k, n}, {c.data(), m, n}, reinterpret_cast<float*>(panels.data()));
                         bool exact = true;
