@@ -11,14 +11,14 @@
 namespace zeroi2v {
 
 /// [0, count) in blocks of at most `most`, cut at multiples of `multiple`. Each part has a home range, as `partition` deals them, in even
-/// blocks, and takes them in order: its rows stay in its own caches. A part that finds its home empty takes the first blocks left in the
-/// next homes, so that a core slowed by its neighbours keeps nobody waiting for more than a block.
+/// blocks, of which the last two come in halves, and takes them in order: its rows stay in its own caches. A part that finds its home empty
+/// takes the first blocks left in the next homes, so that a core slowed by its neighbours keeps nobody waiting for more than half a block.
 ///
 /// Which part takes a block is a race; what a block is, is not: work whose results depend on the block's rows alone gives the same
-/// bits. More than 64 parts share homes.
+/// bits. More than 64 parts share homes; one part alone needs no halves.
 ///
 /// Post-condition  all blocks together cover [0, count), each index once, whichever parts take them in whatever order.
-/// Cost            one atomic addition per block; 4 KB, no allocation.     Test  tests/unit/parallel/dealt_blocks.cpp
+/// Cost            one atomic exchange per block; 4 KB, no allocation.     Test  tests/unit/parallel/dealt_blocks.cpp
 class dealt_blocks {
 public:
     dealt_blocks(std::size_t count, std::size_t parts, std::size_t most, std::size_t multiple = 1) noexcept : homes_{std::clamp<std::size_t>(parts, 1, most_homes)} {
@@ -26,6 +26,7 @@ public:
             index_range const range = partition(count, homes_, h, multiple);
             home_[h].range = range;
             home_[h].block = even_block(range.size(), most, multiple);
+            home_[h].half = homes_ > 1 && home_[h].block >= 2 * multiple ? (home_[h].block / 2 + multiple - 1) / multiple * multiple : home_[h].block;
             home_[h].next.store(range.begin, std::memory_order_relaxed);
         }
     }
@@ -34,9 +35,12 @@ public:
     [[nodiscard]] index_range take(std::size_t part) noexcept {
         for (std::size_t i = 0; i < homes_; ++i) {
             home& from = home_[(part + i) % homes_];
-            if (from.next.load(std::memory_order_relaxed) >= from.range.end) continue;
-            std::size_t const begin = from.next.fetch_add(from.block, std::memory_order_relaxed); // who reads a block's results waits for the executor
-            if (begin < from.range.end) return {begin, std::min(begin + from.block, from.range.end)};
+            std::size_t begin = from.next.load(std::memory_order_relaxed); // relaxed: who reads a block's results waits for the executor
+            while (begin < from.range.end) {
+                std::size_t const left = from.range.end - begin;
+                std::size_t const end = begin + std::min(left, left > 2 * from.block ? from.block : from.half);
+                if (from.next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) return {begin, end};
+            }
         }
         return {};
     }
@@ -46,7 +50,7 @@ private:
     struct alignas(64) home {
         std::atomic<std::size_t> next;
         index_range range;
-        std::size_t block;
+        std::size_t block, half;
     };
 
     std::size_t homes_;

@@ -13,15 +13,24 @@ using zeroi2v::dealt_blocks;
 using zeroi2v::index_range;
 
 TEST_CASE("a part takes its home's blocks in order, then what is left of others'") {
-    dealt_blocks blocks{788, 2, 192, 8}; // homes of 400 and 388 rows, in blocks of 136
+    dealt_blocks blocks{788, 2, 192, 8}; // homes of 400 and 388 rows, in blocks of 136 and then 72
     CHECK(blocks.take(1) == index_range{400, 536});
     CHECK(blocks.take(0) == index_range{0, 136});
-    CHECK(blocks.take(0) == index_range{136, 272});
-    CHECK(blocks.take(0) == index_range{272, 400});
-    CHECK(blocks.take(0) == index_range{536, 672}); // part 1 was slow
-    CHECK(blocks.take(1) == index_range{672, 788});
+    CHECK(blocks.take(0) == index_range{136, 208});
+    CHECK(blocks.take(0) == index_range{208, 280});
+    CHECK(blocks.take(0) == index_range{280, 352});
+    CHECK(blocks.take(0) == index_range{352, 400});
+    CHECK(blocks.take(0) == index_range{536, 608}); // part 1 was slow
+    CHECK(blocks.take(1) == index_range{608, 680});
+    CHECK(blocks.take(0) == index_range{680, 752});
+    CHECK(blocks.take(1) == index_range{752, 788});
     CHECK(blocks.take(0).empty());
     CHECK(blocks.take(1).empty());
+
+    dealt_blocks alone{400, 1, 136, 8};
+    CHECK(alone.take(0) == index_range{0, 136});
+    CHECK(alone.take(0) == index_range{136, 272});
+    CHECK(alone.take(0) == index_range{272, 400});
 }
 
 TEST_CASE("one part alone takes all blocks of every range, each index once, cut at multiples") {
