@@ -325,7 +325,7 @@ std::string left(std::string text, std::size_t width) {
 /// A count of 10^9 operations with three digits or more.
 std::string gflop_text(double gflop) { return fixed(gflop, gflop < 0.1 ? 5 : gflop < 10 ? 3 : 1); }
 
-nlohmann::ordered_json document_of(stated_config const& stated, measurement const& result, std::optional<std::pair<double, double>> const& video, double gflop) {
+nlohmann::ordered_json document_of(stated_config const& stated, measurement const& result, double gflop) {
     using json = nlohmann::ordered_json;
     auto const& run = result.run;
     auto const three = [](std::array<std::optional<std::size_t>, 3> const& values) {
@@ -344,10 +344,6 @@ nlohmann::ordered_json document_of(stated_config const& stated, measurement cons
         document["runs_on"] = result.description;
         document["device_bytes"] = three(result.device_bytes);
     }
-    if (result.loss.clips > 0)
-        document["loss"] = {{"clips", result.loss.clips}, {"relative_l2_median", median(result.loss.relative_l2)},
-                            {"relative_l2_largest", std::ranges::max(result.loss.relative_l2)}, {"same_top1", result.loss.same_top1}};
-    if (video) document["video"] = {{"decode_s", video->first}, {"preprocess_s", video->second}};
     return document;
 }
 
@@ -442,7 +438,7 @@ int run_bench(arguments const& typed, console const& out) {
     double const gflop = m.config.flops() * 1e-9;
 
     if (typed.has("--json")) {
-        out.print(dump(document_of(m.model ? m.model->stated : *choice.stated, result, video_times, gflop)) + "\n");
+        out.print(dump(document_of(m.model ? m.model->stated : *choice.stated, result, gflop)) + "\n");
         return 0;
     }
     bool const on_cpu = result.run.device == device_kind::cpu;
