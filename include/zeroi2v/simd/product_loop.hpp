@@ -1,4 +1,4 @@
-// product_loop: the innermost loops of float products, instruction by instruction, for the register tiles that do nearly all the work.
+// product_loop: the innermost loops of products, instruction by instruction, for the register tiles that do nearly all the work.
 #pragma once
 
 #include <zeroi2v/core/config.hpp>
@@ -7,7 +7,7 @@
 
 #include <cstddef>
 
-// Under AddressSanitizer the compiler's loops run instead: it sees their loads.
+// Under AddressSanitizer and MemorySanitizer the compiler's loops run instead: they see those loads.
 #if defined(__SANITIZE_ADDRESS__)
 #define ZEROI2V_WRITTEN_LOOPS 0
 #elif defined(__has_feature)
@@ -253,6 +253,36 @@ template <class Arch>
 struct product_loop<vnni_product<Arch>, 8, 3> : vnni_loop_16_8x3 {};
 #endif
 
-#endif
+#undef ZEROI2V_Z_WEIGHTS_3
+#undef ZEROI2V_Z_FROM_MEMORY_3
+#undef ZEROI2V_Z_BROADCAST_3
+#undef ZEROI2V_Z_TURN_8X3
+#undef ZEROI2V_Z_WEIGHTS_2
+#undef ZEROI2V_Z_FROM_MEMORY_2
+#undef ZEROI2V_Z_BROADCAST_2
+#undef ZEROI2V_Z_TURN_12X2
+#undef ZEROI2V_V_BROADCAST
+#undef ZEROI2V_V_TURN_8X3
+#undef ZEROI2V_Y_BROADCAST
+#undef ZEROI2V_Y_TURN_6X2
+#undef ZEROI2V_CLEAR
+#undef ZEROI2V_CLEAR_HIGH
+#undef ZEROI2V_ADD
+#undef ZEROI2V_ADD_WHOLE
+#undef ZEROI2V_STORE
+#undef ZEROI2V_OF_12
+#undef ZEROI2V_OF_24
+#undef ZEROI2V_CLEAR_12
+#undef ZEROI2V_CLEAR_24
+#undef ZEROI2V_LOOP
+#undef ZEROI2V_ROWS_6
+#undef ZEROI2V_ROWS_8
+#undef ZEROI2V_ROWS_12
+#undef ZEROI2V_LOW_REGISTERS
+#undef ZEROI2V_ALL_REGISTERS
+
+#endif // ZEROI2V_WRITTEN_LOOPS
 
 } // namespace zeroi2v::detail
+
+#undef ZEROI2V_WRITTEN_LOOPS
