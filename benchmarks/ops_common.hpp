@@ -9,9 +9,11 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <numeric>
 #include <thread>
 #include <vector>
 
@@ -36,18 +38,37 @@ inline std::vector<float> normal_floats(std::size_t count, std::uint64_t seed) {
 /// The limit of this processor now; measured before and after a benchmark, the better counts.
 inline double limit() { return measure_fma_limit(kernels_from_environment(), workers(), 0.01, 3); }
 
-/// Runs the loop and reports the rate of `flops` per iteration and its share of the limit.
+/// The same between two pieces of other work, in 0.2 ms: at the clock that the other work left. A core lowers its clock for some
+/// instructions and takes milliseconds to raise it.
+inline double limit_beside() {
+    using clock = std::chrono::steady_clock;
+    std::vector<double> rates(static_cast<std::size_t>(workers().concurrency()));
+    workers().run(workers().concurrency(), [&](int part) {
+        auto const start = clock::now();
+        auto const flops = static_cast<double>(kernels_from_environment().fma_loop(100'000));
+        rates[static_cast<std::size_t>(part)] = flops / std::chrono::duration<double>(clock::now() - start).count();
+    });
+    return std::accumulate(rates.begin(), rates.end(), 0.0);
+}
+
+/// Runs the loop and reports the rate of `flops` per iteration and its share of the limit: of the best of this run, and of the mean of
+/// what was measured between the iterations.
 template <class Work>
 void measure(benchmark::State& state, double flops, Work work) {
-    double best = limit();
+    double best = limit(), beside = 0;
     for (auto _ : state) {
         work();
         benchmark::ClobberMemory();
+        state.PauseTiming();
+        beside += limit_beside();
+        state.ResumeTiming();
     }
     best = std::max(best, limit());
-    double const done = flops * static_cast<double>(state.iterations());
+    auto const iterations = static_cast<double>(state.iterations());
+    double const done = flops * iterations;
     state.counters["GFLOP/s"] = benchmark::Counter(done * 1e-9, benchmark::Counter::kIsRate);
     state.counters["of_limit"] = benchmark::Counter(done / best, benchmark::Counter::kIsRate);
+    state.counters["of_limit_beside"] = benchmark::Counter(done / (beside / iterations), benchmark::Counter::kIsRate);
 }
 
 /// Runs the loop and reports elements per second and bytes moved.

@@ -6,6 +6,7 @@
 #include <zeroi2v/ops/matmul.hpp>
 #include <zeroi2v/tensor/aligned_buffer.hpp>
 
+#include <cmath>
 #include <string>
 
 namespace {
@@ -33,7 +34,8 @@ constexpr layer layers[] = {
 void run(benchmark::State& state, layer const& l, dtype type) {
     kernel_table const& table = kernels_from_environment();
     auto const a = bench::normal_floats(l.m * l.k, 1);
-    auto const w = bench::normal_floats(l.n * l.k, 2);
+    auto w = bench::normal_floats(l.n * l.k, 2);
+    for (float& each : w) each /= std::sqrt(static_cast<float>(l.k)); // results of about 1, as a layer's are
     auto const bias = bench::normal_floats(l.n, 3);
     std::vector<float> c(l.m * l.n);
     packed_matrix const packed{table, type, matrix_view<float const>{w.data(), l.n, l.k}, bias};

@@ -37,9 +37,9 @@ struct product_block {
 /// The loop for a tile of Rows rows and Vectors vectors; what has none of its own is left to the compiler.
 ///
 /// The same operations in the same order as `accumulate`: one multiply-add per row, vector and group, from zero. What is gained is what stands beside
-/// them: of four turns g++ 12 makes 154 instructions for 8x3 of floats, clang 14 189 with 25 accesses to the stack; here it is 137 from both. Every third
-/// row's float is an operand in memory of the multiply-add itself (with an index register in its address that would be two instructions again).
-/// Where another guest computes on the other half of the core, instructions are what is short (docs/performance.md).
+/// them: of four turns g++ 12 makes 154 instructions for 8x3 of floats, clang 14 189 with 25 accesses to the stack; here it is 149 from both.
+/// A row's float is read once per turn: as an operand in memory of each of its multiply-adds it would save an instruction and cost two loads, and
+/// loads lower the clock that a core keeps beside multiply-adds of 512 bits (docs/performance.md).
 template <class Product, std::size_t Rows, std::size_t Vectors>
 struct product_loop {
     static constexpr bool written = false;
@@ -49,84 +49,67 @@ struct product_loop {
 
 // One turn is written for the group at byte `A` of the rows and `W` of the panel. Rows 0, 3, 6, 9 begin at %[a0], %[a3], ...; the two after each lie row_bytes and twice row_bytes behind it.
 
-#define ZEROI2V_Z_WEIGHTS_3(W) \
-    "vmovaps " #W "+0(%[w]), %%zmm24\n\t" \
-    "vmovaps " #W "+64(%[w]), %%zmm25\n\t" \
-    "vmovaps " #W "+128(%[w]), %%zmm26\n\t"
-#define ZEROI2V_Z_FROM_MEMORY_3(A, base, c0, c1, c2) \
-    "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm24, %%zmm" #c0 "\n\t" \
-    "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm25, %%zmm" #c1 "\n\t" \
-    "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm26, %%zmm" #c2 "\n\t"
-#define ZEROI2V_Z_BROADCAST_3(A, base, times, x, c0, c1, c2) \
-    "vbroadcastss " #A "(%[" #base "],%[row]," #times "), %%zmm" #x "\n\t" \
-    "vfmadd231ps %%zmm" #x ", %%zmm24, %%zmm" #c0 "\n\t" \
-    "vfmadd231ps %%zmm" #x ", %%zmm25, %%zmm" #c1 "\n\t" \
-    "vfmadd231ps %%zmm" #x ", %%zmm26, %%zmm" #c2 "\n\t"
-#define ZEROI2V_Z_TURN_8X3(A, W) \
-    ZEROI2V_Z_WEIGHTS_3(W) \
-    ZEROI2V_Z_BROADCAST_3(A, a0, 1, 27, 3, 4, 5) \
-    ZEROI2V_Z_FROM_MEMORY_3(A, a0, 0, 1, 2) \
-    ZEROI2V_Z_BROADCAST_3(A, a0, 2, 28, 6, 7, 8) \
-    ZEROI2V_Z_BROADCAST_3(A, a3, 1, 29, 12, 13, 14) \
-    ZEROI2V_Z_FROM_MEMORY_3(A, a3, 9, 10, 11) \
-    ZEROI2V_Z_BROADCAST_3(A, a3, 2, 30, 15, 16, 17) \
-    ZEROI2V_Z_BROADCAST_3(A, a6, 1, 31, 21, 22, 23) \
-    ZEROI2V_Z_FROM_MEMORY_3(A, a6, 18, 19, 20)
-
 #define ZEROI2V_Z_WEIGHTS_2(W) \
     "vmovaps " #W "+0(%[w]), %%zmm24\n\t" \
     "vmovaps " #W "+64(%[w]), %%zmm25\n\t"
-#define ZEROI2V_Z_FROM_MEMORY_2(A, base, c0, c1) \
-    "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm24, %%zmm" #c0 "\n\t" \
-    "vfmadd231ps " #A "(%[" #base "])%{1to16%}, %%zmm25, %%zmm" #c1 "\n\t"
-#define ZEROI2V_Z_BROADCAST_2(A, base, times, x, c0, c1) \
-    "vbroadcastss " #A "(%[" #base "],%[row]," #times "), %%zmm" #x "\n\t" \
-    "vfmadd231ps %%zmm" #x ", %%zmm24, %%zmm" #c0 "\n\t" \
-    "vfmadd231ps %%zmm" #x ", %%zmm25, %%zmm" #c1 "\n\t"
-#define ZEROI2V_Z_TURN_12X2(A, W) \
+#define ZEROI2V_Z_WEIGHTS_3(W) \
     ZEROI2V_Z_WEIGHTS_2(W) \
-    ZEROI2V_Z_BROADCAST_2(A, a0, 1, 26, 2, 3) \
-    ZEROI2V_Z_FROM_MEMORY_2(A, a0, 0, 1) \
-    ZEROI2V_Z_BROADCAST_2(A, a0, 2, 27, 4, 5) \
-    ZEROI2V_Z_BROADCAST_2(A, a3, 1, 28, 8, 9) \
-    ZEROI2V_Z_FROM_MEMORY_2(A, a3, 6, 7) \
-    ZEROI2V_Z_BROADCAST_2(A, a3, 2, 29, 10, 11) \
-    ZEROI2V_Z_BROADCAST_2(A, a6, 1, 30, 14, 15) \
-    ZEROI2V_Z_FROM_MEMORY_2(A, a6, 12, 13) \
-    ZEROI2V_Z_BROADCAST_2(A, a6, 2, 31, 16, 17) \
-    ZEROI2V_Z_BROADCAST_2(A, a9, 1, 26, 20, 21) \
-    ZEROI2V_Z_FROM_MEMORY_2(A, a9, 18, 19) \
-    ZEROI2V_Z_BROADCAST_2(A, a9, 2, 27, 22, 23)
-
-#define ZEROI2V_V_BROADCAST(A, address, x, c0, c1, c2) \
+    "vmovaps " #W "+128(%[w]), %%zmm26\n\t"
+#define ZEROI2V_Z_ROW_3(A, address, x, c0, c1, c2) \
+    "vbroadcastss " #A "(" address "), %%zmm" #x "\n\t" \
+    "vfmadd231ps %%zmm" #x ", %%zmm24, %%zmm" #c0 "\n\t" \
+    "vfmadd231ps %%zmm" #x ", %%zmm25, %%zmm" #c1 "\n\t" \
+    "vfmadd231ps %%zmm" #x ", %%zmm26, %%zmm" #c2 "\n\t"
+#define ZEROI2V_V_ROW_3(A, address, x, c0, c1, c2) \
     "vpbroadcastd " #A "(" address "), %%zmm" #x "\n\t" \
     "vpdpbusd %%zmm24, %%zmm" #x ", %%zmm" #c0 "\n\t" \
     "vpdpbusd %%zmm25, %%zmm" #x ", %%zmm" #c1 "\n\t" \
     "vpdpbusd %%zmm26, %%zmm" #x ", %%zmm" #c2 "\n\t"
-#define ZEROI2V_V_TURN_8X3(A, W) \
+#define ZEROI2V_TURN_8X3(row, A, W) \
     ZEROI2V_Z_WEIGHTS_3(W) \
-    ZEROI2V_V_BROADCAST(A, "%[a0]", 27, 0, 1, 2) \
-    ZEROI2V_V_BROADCAST(A, "%[a0],%[row],1", 28, 3, 4, 5) \
-    ZEROI2V_V_BROADCAST(A, "%[a0],%[row],2", 29, 6, 7, 8) \
-    ZEROI2V_V_BROADCAST(A, "%[a3]", 30, 9, 10, 11) \
-    ZEROI2V_V_BROADCAST(A, "%[a3],%[row],1", 31, 12, 13, 14) \
-    ZEROI2V_V_BROADCAST(A, "%[a3],%[row],2", 27, 15, 16, 17) \
-    ZEROI2V_V_BROADCAST(A, "%[a6]", 28, 18, 19, 20) \
-    ZEROI2V_V_BROADCAST(A, "%[a6],%[row],1", 29, 21, 22, 23)
+    row(A, "%[a0]", 27, 0, 1, 2) \
+    row(A, "%[a0],%[row],1", 28, 3, 4, 5) \
+    row(A, "%[a0],%[row],2", 29, 6, 7, 8) \
+    row(A, "%[a3]", 30, 9, 10, 11) \
+    row(A, "%[a3],%[row],1", 31, 12, 13, 14) \
+    row(A, "%[a3],%[row],2", 27, 15, 16, 17) \
+    row(A, "%[a6]", 28, 18, 19, 20) \
+    row(A, "%[a6],%[row],1", 29, 21, 22, 23)
+#define ZEROI2V_Z_TURN_8X3(A, W) ZEROI2V_TURN_8X3(ZEROI2V_Z_ROW_3, A, W)
+#define ZEROI2V_V_TURN_8X3(A, W) ZEROI2V_TURN_8X3(ZEROI2V_V_ROW_3, A, W)
 
-#define ZEROI2V_Y_BROADCAST(A, base, x, c0, c1) \
+#define ZEROI2V_Z_ROW_2(A, address, x, c0, c1) \
+    "vbroadcastss " #A "(" address "), %%zmm" #x "\n\t" \
+    "vfmadd231ps %%zmm" #x ", %%zmm24, %%zmm" #c0 "\n\t" \
+    "vfmadd231ps %%zmm" #x ", %%zmm25, %%zmm" #c1 "\n\t"
+#define ZEROI2V_Z_TURN_12X2(A, W) \
+    ZEROI2V_Z_WEIGHTS_2(W) \
+    ZEROI2V_Z_ROW_2(A, "%[a0]", 26, 0, 1) \
+    ZEROI2V_Z_ROW_2(A, "%[a0],%[row],1", 27, 2, 3) \
+    ZEROI2V_Z_ROW_2(A, "%[a0],%[row],2", 28, 4, 5) \
+    ZEROI2V_Z_ROW_2(A, "%[a3]", 29, 6, 7) \
+    ZEROI2V_Z_ROW_2(A, "%[a3],%[row],1", 30, 8, 9) \
+    ZEROI2V_Z_ROW_2(A, "%[a3],%[row],2", 31, 10, 11) \
+    ZEROI2V_Z_ROW_2(A, "%[a6]", 26, 12, 13) \
+    ZEROI2V_Z_ROW_2(A, "%[a6],%[row],1", 27, 14, 15) \
+    ZEROI2V_Z_ROW_2(A, "%[a6],%[row],2", 28, 16, 17) \
+    ZEROI2V_Z_ROW_2(A, "%[a9]", 29, 18, 19) \
+    ZEROI2V_Z_ROW_2(A, "%[a9],%[row],1", 30, 20, 21) \
+    ZEROI2V_Z_ROW_2(A, "%[a9],%[row],2", 31, 22, 23)
+
+#define ZEROI2V_Y_ROW(A, base, x, c0, c1) \
     "vbroadcastss " #A "(" base "), %%ymm" #x "\n\t" \
     "vfmadd231ps %%ymm" #x ", %%ymm12, %%ymm" #c0 "\n\t" \
     "vfmadd231ps %%ymm" #x ", %%ymm13, %%ymm" #c1 "\n\t"
 #define ZEROI2V_Y_TURN_6X2(A, W) \
     "vmovaps " #W "+0(%[w]), %%ymm12\n\t" \
     "vmovaps " #W "+32(%[w]), %%ymm13\n\t" \
-    ZEROI2V_Y_BROADCAST(A, "%[a0]", 14, 0, 1) \
-    ZEROI2V_Y_BROADCAST(A, "%[a0],%[row],1", 15, 2, 3) \
-    ZEROI2V_Y_BROADCAST(A, "%[a0],%[row],2", 14, 4, 5) \
-    ZEROI2V_Y_BROADCAST(A, "%[a3]", 15, 6, 7) \
-    ZEROI2V_Y_BROADCAST(A, "%[a3],%[row],1", 14, 8, 9) \
-    ZEROI2V_Y_BROADCAST(A, "%[a3],%[row],2", 15, 10, 11)
+    ZEROI2V_Y_ROW(A, "%[a0]", 14, 0, 1) \
+    ZEROI2V_Y_ROW(A, "%[a0],%[row],1", 15, 2, 3) \
+    ZEROI2V_Y_ROW(A, "%[a0],%[row],2", 14, 4, 5) \
+    ZEROI2V_Y_ROW(A, "%[a3]", 15, 6, 7) \
+    ZEROI2V_Y_ROW(A, "%[a3],%[row],1", 14, 8, 9) \
+    ZEROI2V_Y_ROW(A, "%[a3],%[row],2", 15, 10, 11)
 
 #define ZEROI2V_CLEAR(r) "vpxor %%xmm" #r ", %%xmm" #r ", %%xmm" #r "\n\t"
 #define ZEROI2V_CLEAR_HIGH(r) "vpxord %%zmm" #r ", %%zmm" #r ", %%zmm" #r "\n\t"
@@ -253,17 +236,16 @@ template <class Arch>
 struct product_loop<vnni_product<Arch>, 8, 3> : vnni_loop_16_8x3 {};
 #endif
 
-#undef ZEROI2V_Z_WEIGHTS_3
-#undef ZEROI2V_Z_FROM_MEMORY_3
-#undef ZEROI2V_Z_BROADCAST_3
-#undef ZEROI2V_Z_TURN_8X3
 #undef ZEROI2V_Z_WEIGHTS_2
-#undef ZEROI2V_Z_FROM_MEMORY_2
-#undef ZEROI2V_Z_BROADCAST_2
-#undef ZEROI2V_Z_TURN_12X2
-#undef ZEROI2V_V_BROADCAST
+#undef ZEROI2V_Z_WEIGHTS_3
+#undef ZEROI2V_Z_ROW_3
+#undef ZEROI2V_V_ROW_3
+#undef ZEROI2V_TURN_8X3
+#undef ZEROI2V_Z_TURN_8X3
 #undef ZEROI2V_V_TURN_8X3
-#undef ZEROI2V_Y_BROADCAST
+#undef ZEROI2V_Z_ROW_2
+#undef ZEROI2V_Z_TURN_12X2
+#undef ZEROI2V_Y_ROW
 #undef ZEROI2V_Y_TURN_6X2
 #undef ZEROI2V_CLEAR
 #undef ZEROI2V_CLEAR_HIGH

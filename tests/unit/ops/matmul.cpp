@@ -371,7 +371,7 @@ TEST_CASE("the same bits for every cut of the rows, every number of threads, eve
 
 TEST_CASE("long k: the same bits with room for partial sums and without, for every number of threads") {
     std::size_t in_slabs = 0;
-    for (std::size_t const k : {3000U, 3072U, 4609U})
+    for (std::size_t const k : {1280U, 3000U, 3072U, 4609U})
         for (dtype const type : {dtype::f32, dtype::bf16})
             for (kernel_table const* table : tables()) {
                 matmul_kernel const& kernel = *table->matmul(type);

@@ -74,7 +74,7 @@ void quick_gelu_backward(float const* x, float const* dy, float* dx, std::size_t
     for (std::size_t i = 0; i < count; i += floats::size) {
         std::size_t const lanes = count - i < floats::size ? count - i : floats::size;
         floats const value = read<Arch>(x + i, lanes);
-        floats const s = one / (one + exp(value * floats::broadcast(-1.702F)));
+        floats const s = one / quick_gelu_divisor(value);
         floats const derivative = fma(value, slope * (s * (one - s)), s);
         write<Arch>(read<Arch>(dy + i, lanes) * derivative, dx + i, lanes);
     }

@@ -82,6 +82,13 @@ struct matmul_slab {
     static constexpr bool possible = !integer_sums<Product> && !Product::padded && tuning<Product::sum::size>::k_slab != 0;
 };
 
+/// k cut into as few slabs of at most `most` as there can be, the same number of k_blocks in each but the last.
+[[nodiscard]] ZEROI2V_ALWAYS_INLINE constexpr std::size_t even_slab(std::size_t k, std::size_t most) noexcept {
+    std::size_t const slabs = (k + most - 1) / most;
+    return ((k + slabs - 1) / slabs + k_block - 1) / k_block * k_block;
+}
+static_assert(even_slab(3072, 1024) == 1024 && even_slab(1280, 1024) == 768 && even_slab(2100, 1024) == 768);
+
 /// Rows [row, row + Rows) times the first Vectors vectors of a panel.
 template <class Product, std::size_t Rows, std::size_t Vectors>
 ZEROI2V_ALWAYS_INLINE void matmul_tile(matmul_args const& args, matmul_slab<Product> const& slab, float* partial, std::size_t row,
@@ -169,7 +176,7 @@ void matmul(matmul_args const& args) noexcept {
     auto const* const panels = static_cast<weight const*>(args.panels);
     std::size_t slab_k = args.k;
     if constexpr (matmul_slab<Product>::possible)
-        if (args.partial != nullptr && args.k > tuned::k_slab) slab_k = tuned::k_slab;
+        if (args.partial != nullptr && args.k > tuned::k_slab) slab_k = even_slab(args.k, tuned::k_slab);
     for (std::size_t row = 0; row < args.m; row += block) {
         std::size_t const last = args.m - row < block ? args.m : row + block;
         std::size_t const tiles = (last - row + Rows - 1) / Rows;

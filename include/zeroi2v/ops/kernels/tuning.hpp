@@ -38,7 +38,7 @@ struct tuning<8> {
 
 /// 32 registers of 16 floats: 24 sums, 3 vectors of weights, a broadcast. Attention's matrices are 64 wide and about 200
 /// long: panels of 32 waste least of them; scores of 36 queries and a panel fill 48 kB of L1 (24: 3 % slower products, 72: 2 %). A core of twice the speed waits twice as long for its caches: 192 rows of 768 stay in 2 MB of
-/// L2 beside a panel, and of a longer k a slab of all panels passes at a time. With 96 rows and slabs of 1536 as much stays there, but the
+/// L2 beside a panel, and of a longer k than 1024 a slab of all panels passes at a time (at most 768 made two slabs of ViT-L's 1024: 4 to 8 % of a forward). With 96 rows and slabs of 1536 as much stays there, but the
 /// weights pass twice as often: 2 % of a forward where the next cache is quick, 12 % of the median where others use it as well.
 template <>
 struct tuning<16> {
@@ -48,7 +48,7 @@ struct tuning<16> {
     static constexpr std::size_t attention_vectors = 2;
     static constexpr std::size_t attention_queries = 36;
     static constexpr std::size_t row_block = 192;
-    static constexpr std::size_t k_slab = 768;
+    static constexpr std::size_t k_slab = 1024;
 };
 
 /// Products that one accumulator takes before it is added to the total. Bounds the rounding error of long sums (3072 equal
