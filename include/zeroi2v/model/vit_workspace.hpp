@@ -96,7 +96,7 @@ private:
         for (std::size_t const each : {sizes.narrow, sizes.adapted, sizes.hidden, sizes.rank}) add(each * sizes.rows, sizeof(float), parts);
         add(sizes.matmul_bytes, 1, parts);
         add(sizes.attention * parts, sizeof(float));
-        buffer_ = aligned_buffer{total};
+        buffer_ = aligned_buffer::in_large_pages(total);
 
         std::byte* next = buffer_.data();
         auto const bytes = [&next](std::size_t count) {

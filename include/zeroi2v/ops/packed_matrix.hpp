@@ -111,7 +111,7 @@ private:
                                                           + " inputs, at most " + std::to_string(kernel().max_k)
                                                           + " cannot overflow the sum"};
         std::size_t const bytes = panel_count() * kernel().panel_bytes(inputs_);
-        panels_ = aligned_buffer{bytes};
+        panels_ = aligned_buffer::in_large_pages(bytes);
         if (bytes != 0) std::memset(panels_.data(), 0, bytes);
         if (type_ == dtype::i8) scales_ = aligned_buffer{outputs_ * sizeof(float)};
         if (kernel().weight_sums) sums_ = aligned_buffer{outputs_ * sizeof(std::int32_t)};

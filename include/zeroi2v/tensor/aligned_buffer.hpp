@@ -4,6 +4,8 @@
 #include <zeroi2v/core/error.hpp>
 
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <new>
 #include <string>
@@ -17,19 +19,41 @@ namespace zeroi2v {
 
 namespace detail {
 
-struct release_aligned {
-    std::align_val_t alignment{1};
+#ifdef __linux__
+/// Bytes that begin at a multiple of `page`, mapped for themselves: between the pieces of the heap they would leave holes of up to a page
+/// each. Large pages are a wish; refused, it costs time only. Null where there is no memory.
+[[nodiscard]] inline std::byte* map_in_pages_of(std::size_t page, std::size_t bytes) noexcept {
+    constexpr std::size_t small = 4096;
+    if (bytes > std::numeric_limits<std::size_t>::max() - page - small) return nullptr;
+    std::size_t const whole = (bytes + small - 1) / small * small, reserved = whole + page - small;
+    void* const got = ::mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (got == MAP_FAILED) return nullptr;
+    auto* const from = static_cast<std::byte*>(got);
+    std::size_t const before = (page - reinterpret_cast<std::uintptr_t>(from) % page) % page, after = reserved - before - whole;
+    if (before != 0) ::munmap(from, before);
+    if (after != 0) ::munmap(from + before + whole, after);
+    ::madvise(from + before, bytes / page * page, MADV_HUGEPAGE);
+    return from + before;
+}
+#endif
 
-    void operator()(std::byte* bytes) const noexcept { ::operator delete(bytes, alignment); }
+struct release_bytes {
+    std::size_t mapped = 0; ///< bytes that were mapped; 0: they are of the heap
+
+    void operator()(std::byte* bytes) const noexcept {
+#ifdef __linux__
+        if (mapped != 0) {
+            ::munmap(bytes, mapped);
+            return;
+        }
+#endif
+        ::operator delete(bytes, std::align_val_t{64});
+    }
 };
 
 } // namespace detail
 
 /// Uninitialised bytes, aligned to 64 (a cache line and the widest vector register). Moves; copies only when asked.
-///
-/// From 2 MB on it begins at a multiple of 2 MB and asks for pages of that size, where the system grants them on request: products pass
-/// through megabytes of weights, more pages of 4 kB than a core keeps addresses of (docs/performance.md). The rest after the last whole
-/// one stays in small pages, so that no more memory is taken than asked for.
 ///
 /// Errors  no memory -> resource_error out_of_memory with the bytes wanted.     Test  tests/unit/tensor/aligned_buffer.cpp
 class aligned_buffer {
@@ -38,7 +62,22 @@ public:
     static constexpr std::size_t large_page = std::size_t{1} << 21;
 
     aligned_buffer() noexcept = default;
-    explicit aligned_buffer(std::size_t bytes) : data_{allocate(bytes), detail::release_aligned{alignment_of(bytes)}}, size_{bytes} {}
+    explicit aligned_buffer(std::size_t bytes) : data_{checked(allocate(bytes), bytes)}, size_{bytes} {}
+
+    /// For what is kept and passed through again and again. From 2 MB on it begins at a multiple of 2 MB and asks for pages of that size,
+    /// where the system grants them on request: a model's weights are more pages of 4 kB than a core keeps addresses of
+    /// (docs/performance.md). The rest after the last whole one stays in small pages, so that no more memory is taken than asked for.
+    [[nodiscard]] static aligned_buffer in_large_pages(std::size_t bytes) {
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // they watch the heap
+        if (bytes >= large_page) {
+            aligned_buffer result;
+            result.data_ = {checked(detail::map_in_pages_of(large_page, bytes), bytes), detail::release_bytes{bytes}};
+            result.size_ = bytes;
+            return result;
+        }
+#endif
+        return aligned_buffer{bytes};
+    }
 
     aligned_buffer(aligned_buffer&& other) noexcept
         : data_{std::move(other.data_)}, size_{std::exchange(other.size_, 0)} {}
@@ -53,23 +92,18 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
 private:
-    [[nodiscard]] static constexpr std::align_val_t alignment_of(std::size_t bytes) noexcept {
-        return std::align_val_t{bytes < large_page ? alignment : large_page};
+    [[nodiscard]] static std::byte* allocate(std::size_t bytes) noexcept {
+        constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 2; // of more, libstdc++ rounds the size up to nothing and gives memory
+        return bytes == 0 || bytes > most ? nullptr : static_cast<std::byte*>(::operator new(bytes, std::align_val_t{alignment}, std::nothrow));
     }
-
-    [[nodiscard]] static std::byte* allocate(std::size_t bytes) {
-        if (bytes == 0) return nullptr;
-        auto* const memory = ::operator new(bytes, alignment_of(bytes), std::nothrow);
-        if (memory == nullptr)
+    [[nodiscard]] static std::byte* checked(std::byte* memory, std::size_t bytes) {
+        if (memory == nullptr && bytes != 0)
             throw resource_error{error_code::out_of_memory,
                                  "memory: " + std::to_string(bytes) + " bytes wanted, none given"};
-#ifdef __linux__
-        if (bytes >= large_page) ::madvise(memory, bytes / large_page * large_page, MADV_HUGEPAGE); // a wish: refused, it costs time only
-#endif
-        return static_cast<std::byte*>(memory);
+        return memory;
     }
 
-    std::unique_ptr<std::byte, detail::release_aligned> data_;
+    std::unique_ptr<std::byte, detail::release_bytes> data_;
     std::size_t size_{};
 };
 

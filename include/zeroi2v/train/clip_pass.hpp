@@ -41,7 +41,7 @@ struct clip_options {
 class clip_pass {
 public:
     clip_pass(training_model const& model, executor& workers, bool recompute)
-        : model_{&model}, workers_{&workers}, recompute_{recompute}, memory_{bytes(model, workers.concurrency(), recompute)} {
+        : model_{&model}, workers_{&workers}, recompute_{recompute}, memory_{aligned_buffer::in_large_pages(bytes(model, workers.concurrency(), recompute))} {
         arena from{memory_.data()};
         carve(from, model, workers.concurrency(), recompute);
     }

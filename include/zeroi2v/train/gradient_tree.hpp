@@ -133,7 +133,7 @@ private:
 
     [[nodiscard]] std::size_t take() {
         if (free_.empty()) {
-            buffers_.emplace_back(floats_ * sizeof(float));
+            buffers_.push_back(aligned_buffer::in_large_pages(floats_ * sizeof(float)));
             free_.reserve(buffers_.size()); // returning one never allocates
             return buffers_.size() - 1;
         }
