@@ -10,6 +10,18 @@
 /// An empty member takes no space.
 #define ZEROI2V_NO_UNIQUE_ADDRESS [[no_unique_address]]
 
+/// 1 under AddressSanitizer and MemorySanitizer, of g++ or clang: what they cannot see into is done another way.
+#if defined(__SANITIZE_ADDRESS__)
+#define ZEROI2V_MEMORY_WATCHED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define ZEROI2V_MEMORY_WATCHED 1
+#endif
+#endif
+#ifndef ZEROI2V_MEMORY_WATCHED
+#define ZEROI2V_MEMORY_WATCHED 0
+#endif
+
 #ifndef ZEROI2V_DEBUG
 #ifdef NDEBUG
 #define ZEROI2V_DEBUG 0

@@ -7,19 +7,6 @@
 
 #include <cstddef>
 
-// Under AddressSanitizer and MemorySanitizer the compiler's loops run instead: they see those loads.
-#if defined(__SANITIZE_ADDRESS__)
-#define ZEROI2V_WRITTEN_LOOPS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
-#define ZEROI2V_WRITTEN_LOOPS 0
-#else
-#define ZEROI2V_WRITTEN_LOOPS 1
-#endif
-#else
-#define ZEROI2V_WRITTEN_LOOPS 1
-#endif
-
 namespace zeroi2v::detail {
 
 /// What a written loop is given.
@@ -45,7 +32,7 @@ struct product_loop {
     static constexpr bool written = false;
 };
 
-#if ZEROI2V_WRITTEN_LOOPS
+#if !ZEROI2V_MEMORY_WATCHED // else the compiler's loops, whose loads are seen
 
 // One turn is written for the group at byte `A` of the rows and `W` of the panel. Rows 0, 3, 6, 9 begin at %[a0], %[a3], ...; the two after each lie row_bytes and twice row_bytes behind it.
 
@@ -263,8 +250,6 @@ struct product_loop<vnni_product<Arch>, 8, 3> : vnni_loop_16_8x3 {};
 #undef ZEROI2V_LOW_REGISTERS
 #undef ZEROI2V_ALL_REGISTERS
 
-#endif // ZEROI2V_WRITTEN_LOOPS
+#endif // !ZEROI2V_MEMORY_WATCHED
 
 } // namespace zeroi2v::detail
-
-#undef ZEROI2V_WRITTEN_LOOPS

@@ -1,6 +1,7 @@
-// aligned_buffer: bytes on the heap, aligned for any vector register, never larger than asked for.
+// aligned_buffer: bytes aligned for any vector register, never more than asked for; of the heap, or in large pages.
 #pragma once
 
+#include <zeroi2v/core/config.hpp>
 #include <zeroi2v/core/error.hpp>
 
 #include <cstddef>
@@ -68,7 +69,7 @@ public:
     /// where the system grants them on request: a model's weights are more pages of 4 kB than a core keeps addresses of
     /// (docs/performance.md). The rest after the last whole one stays in small pages, so that no more memory is taken than asked for.
     [[nodiscard]] static aligned_buffer in_large_pages(std::size_t bytes) {
-#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // they watch the heap
+#if defined(__linux__) && !ZEROI2V_MEMORY_WATCHED // a heap that is watched has guards behind each piece
         if (bytes >= large_page) {
             aligned_buffer result;
             result.data_ = {checked(detail::map_in_pages_of(large_page, bytes), bytes), detail::release_bytes{bytes}};

@@ -1,6 +1,7 @@
 // aligned_buffer: alignment by size, moves, no memory.
 #include <zeroi2v/tensor/aligned_buffer.hpp>
 
+#include <zeroi2v/core/config.hpp>
 #include <zeroi2v/core/error.hpp>
 
 #include <doctest/doctest.h>
@@ -26,7 +27,7 @@ TEST_CASE("aligned_buffer: to a cache line, in large pages from 2 MB on to 2 MB,
         CHECK(starts_at_multiple_of(aligned_buffer{bytes}, aligned_buffer::alignment));
         aligned_buffer buffer = aligned_buffer::in_large_pages(bytes);
         CHECK(buffer.size() == bytes);
-#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__linux__) && !ZEROI2V_MEMORY_WATCHED
         CHECK(starts_at_multiple_of(buffer, bytes < large ? aligned_buffer::alignment : large));
 #else
         CHECK(starts_at_multiple_of(buffer, aligned_buffer::alignment));
