@@ -3,14 +3,18 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
+#include <string_view>
+#include <system_error>
 #include <thread>
 
 #include <fcntl.h>
@@ -36,13 +40,6 @@ struct pipe_ends {
     void close_read() { if (read >= 0) ::close(std::exchange(read, -1)); }
     void close_write() { if (write >= 0) ::close(std::exchange(write, -1)); }
 };
-
-bool has_match(fs::path const& folder, std::string const& beginning) {
-    std::error_code ignored;
-    for (auto const& entry : fs::directory_iterator{folder, ignored})
-        if (entry.path().filename().native().starts_with(beginning)) return true;
-    return false;
-}
 
 [[noreturn]] void become_program(std::vector<std::string> const& arguments, conditions const& how, int out, int err) {
     for (auto const& [name, value] : how.environment) {
@@ -76,6 +73,25 @@ bool has_match(fs::path const& folder, std::string const& beginning) {
 }
 
 } // namespace
+
+bool has_match(fs::path const& folder, std::string const& beginning) {
+    auto const number_after = [](std::string_view text, std::size_t at) {
+        std::optional<std::uint64_t> number(0);
+        auto const [end, fault] = std::from_chars(text.data() + at, text.data() + text.size(), *number);
+        if (fault != std::errc{} || end != text.data() + text.size()) number.reset();
+        return number;
+    };
+    auto const stem = beginning.find_last_not_of("0123456789") + 1; // npos + 1 is 0
+    auto const least = number_after(beginning, stem);
+    std::error_code ignored;
+    for (auto const& entry : fs::directory_iterator{folder, ignored}) {
+        auto const name = entry.path().filename().native();
+        if (!name.starts_with(std::string_view{beginning}.substr(0, stem))) continue;
+        if (!least) return true;
+        if (auto const number = number_after(name, stem); number && *number >= *least) return true;
+    }
+    return false;
+}
 
 outcome run(std::vector<std::string> const& arguments, conditions const& how) {
     using clock = std::chrono::steady_clock;

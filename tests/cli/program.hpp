@@ -34,7 +34,7 @@ struct conditions {
     enum class output { captured, closed, broken_pipe, full } to = output::captured;
     int signal = 0;                                   ///< sent as soon as `when_exists` has a match
     bool ignoring = false;                            ///< the program starts with `signal` ignored, as under nohup
-    std::string when_exists{};                        ///< a name's beginning in `watched`
+    std::string when_exists{};                        ///< as `has_match` in `watched`
     fs::path watched{};
     std::size_t address_space = 0;                    ///< RLIMIT_AS in bytes; 0: as it is
     std::size_t file_size = 0;                        ///< RLIMIT_FSIZE in bytes, as `ulimit -f`; 0: as it is
@@ -44,6 +44,10 @@ struct conditions {
 };
 
 [[nodiscard]] outcome run(std::vector<std::string> const& arguments, conditions const& how = {});
+
+/// Whether a name in `folder` begins with `beginning`. A number at its end is met by greater ones too: of a run's
+/// checkpoints only the newest two stay, so a certain one may come and go unseen.
+[[nodiscard]] bool has_match(fs::path const& folder, std::string const& beginning);
 
 /// A folder that disappears with the object.
 class scratch {

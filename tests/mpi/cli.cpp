@@ -241,7 +241,9 @@ TEST_CASE("a rank that stands still, the first one too, is named and the job end
         REQUIRE(stopped > 1);
         for (int i = 0; i < 100 && ::kill(stopped, 0) == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds{100});
         CHECK(::kill(stopped, 0) != 0); // nothing is left behind
-        CHECK(fs::exists(here / "out.ckpt-3") == fs::exists(here / "out.ckpt-2")); // two whole ones, or later ones
+        auto names = here.names();
+        std::erase_if(names, [](std::string const& name) { return !name.starts_with("out.ckpt-"); });
+        CHECK(names.size() >= 2); // whole ones, to go on from
     }
 }
 

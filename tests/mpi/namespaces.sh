@@ -70,8 +70,11 @@ bytes=$(ip -n $id-a -s -j link show $id-va | grep -o '"tx":{"bytes":[0-9]*' | gr
 # shellcheck disable=SC2046
 across 2 $(train cut --steps 1000000 --checkpoint-every 1) > "$folder/log" 2>&1 &
 job=$!
-for _ in $(seq 300); do [ -e "$folder/cut.ckpt-3" ] && break; sleep 0.1; done
-[ -e "$folder/cut.ckpt-3" ] || fail "no step was done: $(cat "$folder/log")"
+last_step() { # of the newest checkpoint; only the newest two are kept, so a given one may come and go unseen
+    find "$folder" -name 'cut.ckpt-*' | sed 's/.*-//' | sort -n | tail -n 1
+}
+for _ in $(seq 300); do [ "$(last_step)" -ge 3 ] 2> /dev/null && break; sleep 0.1; done
+[ "$(last_step)" -ge 3 ] 2> /dev/null || fail "fewer than 3 steps were done: $(cat "$folder/log")"
 ranks_left() {
     for side in a b; do
         for process in $(ip netns pids $id-$side); do tr '\0' ' ' < "/proc/$process/cmdline" 2> /dev/null | grep -c "^$program " || true; done
