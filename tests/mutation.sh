@@ -11,5 +11,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . cmake/need_packages.sh
-need_packages python3 1>&2
+export PYTHONDONTWRITEBYTECODE=1
+if [ "$*" = --self-test ]; then
+    need_packages python3 g++ doctest-dev >&2
+else
+    need_packages python3 g++ cmake ninja-build pkg-config libxsimd-dev libeigen3-dev nlohmann-json3-dev doctest-dev \
+        libavformat-dev libavcodec-dev libswscale-dev libavutil-dev >&2
+fi
 exec python3 tests/mutation/command.py "$@"

@@ -154,14 +154,15 @@ class Build:
     def compile(self, command, output):
         """One source, again and again without the changes that fail."""
         (self.work / output).parent.mkdir(parents=True, exist_ok=True)
-        for attempt in range(40):
+        before = None
+        for _ in range(40):
             done = subprocess.run(command, cwd=self.work, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                   stderr=subprocess.PIPE, text=True, errors="replace", env={**os.environ, "LC_ALL": "C"})
             if done.returncode == 0:
                 return
             with self.lock:
-                # Another source may have taken them out meanwhile: a try without news is a failure the second time only.
-                if self.drop(done.stderr) == 0 and attempt and before == done.stderr:
+                # Another source may have taken them out meanwhile: the same words a second time are a failure.
+                if self.drop(done.stderr) == 0 and before == done.stderr:
                     break
             before = done.stderr
         raise Failure(f"does not compile: {' '.join(command[-1:])}\n" + "\n".join(done.stderr.splitlines()[:60]))
@@ -417,6 +418,6 @@ STARTED = time.monotonic()
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except Failure as failure:
+    except (Failure, subprocess.CalledProcessError) as failure:
         print(f"tests/mutation.sh: {failure}", file=sys.stderr)
         sys.exit(1)
