@@ -3,12 +3,14 @@
   draw     places.py finds the places of a folder's headers; `seed` orders them
   build    one copy of the headers has every drawn change behind a question to mutant.hpp; the unit tests are compiled against it.
            A change that does not compile is taken out, and only what failed is compiled again: an object that has the change
-           compiled in behaves as one without, since nobody turns it on. `count` changes stay, in the order of the draw.
+           compiled in behaves as one without, since nobody turns it on. So are those that this machine cannot run: the other
+           branch of an #if, another instruction set. `count` changes stay, in the order of the draw.
   reach    the tests run once without any change and must pass; each test case notes the changes that it reaches
   run      one run per change and program, of the test cases that reach it: killed by a failed check, an exception, a signal, or
            ten times the time; survived otherwise
 """
 import argparse
+import array
 import concurrent.futures
 import datetime
 import json
@@ -48,6 +50,8 @@ JUDGES = {
     "interop": ["interop"],
     "cuda": ["cuda"],
 }
+# What /proc/cpuinfo calls the instruction set of src/dispatch/kernels_<name>.cpp.
+FLAGS = {"sse2": "sse2", "avx2": "avx2", "avx512": "avx512f", "avx512vnni": "avx512_vnni", "avx512bf16": "avx512_bf16", "amx": "amx_tile"}
 ADDRESS_SPACE = 16 << 30 # a change may ask for any amount of memory
 
 
@@ -227,6 +231,7 @@ def build_programs(build, programs, include, work):
     say(f"compiling {len(tasks)} sources of {len(programs)} programs")
     in_parallel(lambda task: build.compile(task[1], task[2]), sorted(tasks))
 
+    leave_out_what_cannot_run(build, work, [output for _, _, output in tasks])
     library = work / "src/dispatch/libzeroi2v_dispatch.a"
     if objects.get("library"):
         library.unlink(missing_ok=True)
@@ -236,6 +241,25 @@ def build_programs(build, programs, include, work):
                                text=True).stdout.splitlines()
         words = shlex.split(lines[-1].replace(": && ", "").replace(" && :", ""))
         subprocess.run(words + ["switch.o"], cwd=work, check=True)
+
+
+def leave_out_what_cannot_run(build, work, objects):
+    words = pathlib.Path("/proc/cpuinfo").read_text().split()
+    has = {name for name, flag in FLAGS.items() if flag in words}
+    everywhere, here = set(), set()
+    for output in objects:
+        section = work / "section"
+        section.unlink(missing_ok=True)
+        subprocess.run(["objcopy", "-O", "binary", "--only-section=.mutants", str(work / output), str(section)], check=True)
+        numbers = set(array.array("i", section.read_bytes() if section.exists() else b""))
+        kernels = re.search(r"/kernels_(\w+)\.cpp", output)
+        everywhere |= numbers
+        if not kernels or kernels.group(1) in has:
+            here |= numbers
+    for of in build.by_header.values():
+        for place in of:
+            if place.number in everywhere - here or (place.in_branch and place.number not in everywhere):
+                place.compiles = False
 
 
 # ---- running ---------------------------------------------------------------------------------------------------------------
@@ -407,7 +431,7 @@ def main():
 
     in_parallel(record, programs)
     every = [p for of in chosen.values() for p in of]
-    say(f"{sum(1 for of in drawn.values() for p in of if not p.compiles)} changes do not compile; {len(every)} are judged")
+    say(f"{sum(1 for of in drawn.values() for p in of if not p.compiles)} changes do not compile or run here; {len(every)} are judged")
     judge(every, JUDGES, told)
     say("done")
     report(chosen, same, options.seed, WORK / "report.txt")

@@ -77,6 +77,12 @@ class Header:
 
     def read_tokens(self):
         text = re.sub(r"(?m)^[ \t]*#(?:[^\n\\]|\\.|\\\n)*", lambda m: re.sub(r"[^\n]", " ", m.group()), self.text)
+        self.in_branch, depth = set(), 0 # the lines between #if and #endif
+        for number, line in enumerate(self.text.split("\n"), 1):
+            word = re.match(r"[ \t]*#[ \t]*(if|endif)", line)
+            depth += 0 if not word else 1 if word.group(1) == "if" else -1
+            if depth:
+                self.in_branch.add(number)
         self.token, self.kind, self.at, self.to, self.before, self.after = [], [], [], [], [], []
         spaced = True
         for m in TOKEN.finditer(text):
@@ -279,6 +285,7 @@ class Header:
         place.column = self.at[anchor] - self.text.rfind("\n", 0, self.at[anchor])
         place.first_line, place.last_line = self.line_of[a], self.line_of[b - 1]
         place.line_text = one_line(self.text.split("\n")[place.line - 1])
+        place.in_branch = place.line in self.in_branch
         place.parts = parts
         self.places.append(place)
 

@@ -59,6 +59,14 @@ private:
     return less(a, b) ? a : b;
 }
 
+[[nodiscard]] inline int days() noexcept {
+#ifdef ZEROI2V_NOWHERE
+    return 52 * 7;
+#else
+    return 365;
+#endif
+}
+
 /// The same with <= in place of <.
 [[nodiscard]] inline int smaller(int a, int b) noexcept { return a < b ? a : b; }
 
