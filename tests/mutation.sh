@@ -1,9 +1,10 @@
 #!/bin/bash
-# mutation.sh [--seed N] [--count N] [--folder NAME[,NAME...]] [--list] [--self-test]: measures whether the unit tests notice
+# mutation.sh [--seed N] [--count N] [--folder NAME[,NAME...]] [--jobs N] [--list] [--self-test]: measures whether the unit tests notice
 # changes of the headers. It draws COUNT (30) places of each folder of include/zeroi2v, changes one at a time, and runs the unit
 # tests of that folder and of those that use it. One line for each change that no test noticed, and the score of each folder;
 # build/mutation/report.txt has all. The same seed and sources give the same places; without --seed it is the day's.
 #   --folder     only these; all folders with unit tests otherwise
+#   --jobs       compilers and test programs at a time; one per processor otherwise
 #   --list       the drawn places, without building anything: some of them do not compile and give way to the next
 #   --self-test  the command itself, on a header and tests of its own
 # A separate command, most of an hour for all folders: no part of tests/run.sh.

@@ -52,6 +52,7 @@ JUDGES = {
 }
 # What /proc/cpuinfo calls the instruction set of src/dispatch/kernels_<name>.cpp.
 FLAGS = {"sse2": "sse2", "avx2": "avx2", "avx512": "avx512f", "avx512vnni": "avx512_vnni", "avx512bf16": "avx512_bf16", "amx": "amx_tile"}
+JOBS = os.cpu_count()
 ADDRESS_SPACE = 16 << 30 # a change may ask for any amount of memory
 
 
@@ -173,8 +174,8 @@ class Build:
 
 
 def in_parallel(work, tasks):
-    """work(task) for all of them, as many at a time as there are processors; the first failure ends it."""
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    """work(task) for all of them, JOBS at a time; the first failure ends it."""
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         futures = [pool.submit(work, task) for task in tasks]
         try:
             for future in concurrent.futures.as_completed(futures):
@@ -396,6 +397,7 @@ def main():
     parser.add_argument("--seed", type=int, default=int(datetime.date.today().strftime("%Y%m%d")), help="the day's by default")
     parser.add_argument("--count", type=int, default=30, help="changes of each folder (30)")
     parser.add_argument("--folder", action="append", default=[], help="folders of include/zeroi2v, separated by commas")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="compilers and test programs at a time (one per processor)")
     parser.add_argument("--list", action="store_true", help="only lists what is drawn")
     parser.add_argument("--self-test", action="store_true", help="tests this command")
     options = parser.parse_args()
@@ -408,6 +410,10 @@ def main():
             parser.error(f"--folder: {name!r} found, one of {', '.join(JUDGES)} expected")
     if options.count < 1:
         parser.error(f"--count: {options.count} found, 1 at least expected")
+    if options.jobs < 1:
+        parser.error(f"--jobs: {options.jobs} found, 1 at least expected")
+    globals()["JOBS"] = options.jobs
+    os.nice(10) # an hour of work that nobody waits for
     folders = list(dict.fromkeys(folders))
     include = ROOT / "include"
     drawn, headers = draw(folders, options.count, options.seed, include, lambda f: sorted((ROOT / f"tests/unit/{f}").rglob("*.[ch]pp")))
