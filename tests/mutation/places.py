@@ -413,6 +413,8 @@ class Header:
 
     def begins_statement(self, i):
         previous = self.token[i - 1]
+        if previous == "}" and self.token[i] == "(": # the call of a lambda that was just written
+            return False
         if previous in (";", "{", "}", "else"):
             return not (previous == "{" and self.kind[i - 2] == "name" and self.token[i - 2] not in ("else", "do", "try", "const", "noexcept", "mutable"))
         return previous == ")" and self.token[self.match[i - 1] - 1] in HEADER
