@@ -61,7 +61,7 @@ run_ctest() { # run_ctest PRESET ARGUMENT...: runs, prints the closing lines, co
 }
 
 need_packages g++ cmake ninja-build pkg-config clang libclang-rt-14-dev libxsimd-dev libeigen3-dev nlohmann-json3-dev \
-    doctest-dev libbenchmark-dev libcli11-dev strace libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
+    doctest-dev libbenchmark-dev libcli11-dev strace python3 libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
 
 export CMAKE_GENERATOR=Ninja
 export CXX=${CXX:-g++}
