@@ -48,7 +48,7 @@ namespace detail {
 // bits then gives what one rounding from double would give (Boldo and Melquiond, 2008).
 [[nodiscard]] constexpr float to_odd_float(double value) noexcept {
     float const near = to_nearest_float(value);
-    if (static_cast<double>(near) == value || value != value) return near;
+    if (static_cast<double>(near) == value || !is_finite(value)) return near;
     auto const bits = std::bit_cast<std::uint32_t>(near);
     if ((bits & 1U) != 0U) return near;
     double const magnitude = value < 0 ? -value : value;

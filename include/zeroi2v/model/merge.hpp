@@ -55,12 +55,10 @@ template <class Adapters>
     double difference = 0, norm = 0;
     for (std::size_t k = 0; k < adapted.size(); ++k) {
         double const a = static_cast<double>(adapted[k]), d = static_cast<double>(merged[k]) - a;
-        // A NaN must not be lost in a maximum.
-        probe.max_abs = d != d ? d : std::max(probe.max_abs, std::abs(d));
+        probe.max_abs = detail::worse(probe.max_abs, std::abs(d)); // a NaN must not be lost in a maximum
         probe.largest_logit = std::max(probe.largest_logit, std::abs(a));
         difference += d * d;
         norm += a * a;
-        if (d != d) break;
     }
     probe.relative_l2 = difference == 0 ? 0 : std::sqrt(difference / norm);
     probe.tolerance = merge_tolerance(coarsest);
