@@ -2,8 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 
 using namespace zeroi2v;
 

@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <utility>
 #include <string>
+#include <utility>
 
 using namespace zeroi2v;
 
