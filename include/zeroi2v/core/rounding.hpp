@@ -37,6 +37,7 @@ namespace detail {
 [[nodiscard]] constexpr float to_nearest_float(double value) noexcept {
     constexpr double half_way_to_infinity = 0x1.ffffffp127;
     constexpr float largest = std::numeric_limits<float>::max();
+    if (!is_finite(value)) return static_cast<float>(value);
     if (value >= half_way_to_infinity) return std::numeric_limits<float>::infinity();
     if (value <= -half_way_to_infinity) return -std::numeric_limits<float>::infinity();
     if (value > static_cast<double>(largest)) return largest;
