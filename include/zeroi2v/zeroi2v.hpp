@@ -82,6 +82,7 @@
 #include <zeroi2v/tensor/aligned_buffer.hpp>
 #include <zeroi2v/tensor/concepts.hpp>
 #include <zeroi2v/tensor/extents.hpp>
+#include <zeroi2v/tensor/shared_elements.hpp>
 #include <zeroi2v/tensor/static_tensor.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
 #include <zeroi2v/tensor/tensor.hpp>

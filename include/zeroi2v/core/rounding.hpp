@@ -37,6 +37,7 @@ namespace detail {
 [[nodiscard]] constexpr float to_nearest_float(double value) noexcept {
     constexpr double half_way_to_infinity = 0x1.ffffffp127;
     constexpr float largest = std::numeric_limits<float>::max();
+    if (!is_finite(value)) return static_cast<float>(value);
     if (value >= half_way_to_infinity) return std::numeric_limits<float>::infinity();
     if (value <= -half_way_to_infinity) return -std::numeric_limits<float>::infinity();
     if (value > static_cast<double>(largest)) return largest;
@@ -48,7 +49,7 @@ namespace detail {
 // bits then gives what one rounding from double would give (Boldo and Melquiond, 2008).
 [[nodiscard]] constexpr float to_odd_float(double value) noexcept {
     float const near = to_nearest_float(value);
-    if (static_cast<double>(near) == value || value != value) return near;
+    if (static_cast<double>(near) == value || !is_finite(value)) return near;
     auto const bits = std::bit_cast<std::uint32_t>(near);
     if ((bits & 1U) != 0U) return near;
     double const magnitude = value < 0 ? -value : value;

@@ -3,11 +3,13 @@
 
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/core/error.hpp>
+#include <zeroi2v/core/rounding.hpp>
 #include <zeroi2v/model/init.hpp>
 #include <zeroi2v/model/merge_proof.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
 #include <zeroi2v/model/vit_weights.hpp>
 #include <zeroi2v/nn/merge.hpp>
+#include <zeroi2v/nn/merge_report.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 
@@ -16,6 +18,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -55,12 +58,11 @@ template <class Adapters>
     double difference = 0, norm = 0;
     for (std::size_t k = 0; k < adapted.size(); ++k) {
         double const a = static_cast<double>(adapted[k]), d = static_cast<double>(merged[k]) - a;
-        // A NaN must not be lost in a maximum.
-        probe.max_abs = d != d ? d : std::max(probe.max_abs, std::abs(d));
+        bool const finite = is_finite(adapted[k]) && is_finite(merged[k]); // else d may be folded to 0, or lost in a maximum
+        probe.max_abs = worse(probe.max_abs, finite ? std::abs(d) : std::numeric_limits<double>::infinity());
         probe.largest_logit = std::max(probe.largest_logit, std::abs(a));
         difference += d * d;
         norm += a * a;
-        if (d != d) break;
     }
     probe.relative_l2 = difference == 0 ? 0 : std::sqrt(difference / norm);
     probe.tolerance = merge_tolerance(coarsest);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zeroi2v/core/dtype.hpp>
+#include <zeroi2v/core/rounding.hpp>
 #include <zeroi2v/nn/merge_report.hpp>
 
 #include <algorithm>
@@ -49,9 +50,9 @@ struct probe_proof {
     equivalence_tolerance tolerance{};
     std::vector<float> logits{}; ///< of the merged model: what a file can be tested against later
 
-    /// Whether both distances are within the tolerance; false for any NaN.
+    /// Whether both distances are within the tolerance; false where one is not finite.
     [[nodiscard]] bool holds() const noexcept {
-        return relative_l2 <= tolerance.relative_l2 && max_abs <= tolerance.max_abs * largest_logit;
+        return is_finite(relative_l2) && is_finite(max_abs) && relative_l2 <= tolerance.relative_l2 && max_abs <= tolerance.max_abs * largest_logit;
     }
 };
 

@@ -3,11 +3,11 @@
 
 #include <zeroi2v/core/checked.hpp>
 #include <zeroi2v/core/error.hpp>
+#include <zeroi2v/core/rounding.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -95,7 +95,7 @@ private:
             refuse("image_size: " + std::to_string(sizes_.image_size) + " found, a multiple of patch_size " + std::to_string(sizes_.patch_size) + " expected");
         if (map_.heads() != sizes_.heads)
             refuse("head_offsets: " + std::to_string(map_.heads()) + " found, one per head (" + std::to_string(sizes_.heads) + ") expected");
-        if (adapter_scale_ && !std::isfinite(*adapter_scale_)) refuse("adapter_scale: a finite number expected");
+        if (adapter_scale_ && !is_finite(*adapter_scale_)) refuse("adapter_scale: a finite number expected");
         std::array<std::size_t, 4> const activations{sizes_.frames, tokens(), 2 * sizes_.width + std::max(3 * sizes_.width, sizes_.mlp_width), sizeof(float) * 2};
         auto const bytes = checked_product(std::span<std::size_t const>{activations});
         if (!bytes || *bytes > max_activation_bytes)

@@ -111,7 +111,8 @@ void for_each_tensor_of_part(Weights& weights, std::size_t part, Visit&& visit) 
 
 /// The one list of a model's tensors: visit(name, tensor, expected shape, role) for each, in a fixed order.
 ///
-/// Loading, saving, counting, comparing, drawing and training all walk this list; nothing else enumerates the weights.
+/// Loading, saving, counting, drawing, and choosing what trains all walk this list, so none of them can forget a tensor. What
+/// computes takes tensors by name, since each has a place of its own: the merge, the engines' packing, the trainer's blocks.
 template <vit_weights_type Weights, class Visit>
 void for_each_tensor(Weights& weights, Visit&& visit) {
     detail::for_each_tensor_around_blocks(weights, visit, [&] {

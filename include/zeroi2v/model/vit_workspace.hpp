@@ -80,44 +80,41 @@ public:
 private:
     void carve(workspace_sizes const& sizes) {
         sizes_ = sizes;
-        std::size_t const parts = threads();
+        scratch_.resize(threads());
         std::size_t total = 0;
-        auto const add = [&total](std::size_t count, std::size_t each, std::size_t times = 1) {
-            auto const bytes = checked_mul(count, each);
-            auto const padded = bytes ? checked_add<std::size_t>(*bytes, 63) : std::nullopt;
-            auto const all = padded ? checked_mul(*padded / 64 * 64, times) : std::nullopt;
-            auto const sum = all ? checked_add(total, *all) : std::nullopt;
+        for_each_piece([&total](auto*& piece, std::size_t count, std::size_t each) {
+            auto const elements = checked_mul(count, each);
+            auto const bytes = elements ? checked_mul(*elements, sizeof *piece) : std::nullopt;
+            auto const padded = bytes ? checked_add<std::size_t>(*bytes, aligned_buffer::alignment - 1) : std::nullopt;
+            auto const sum = padded ? checked_add(total, *padded / aligned_buffer::alignment * aligned_buffer::alignment) : std::nullopt;
             if (!sum) throw model_error{error_code::bad_config, "workspace: the number of bytes overflows"};
             total = *sum;
-        };
-        add(sizes.tokens, sizeof(float));
-        add(sizes.wide, sizeof(float));
-        add(sizes.features, sizeof(float));
-        for (std::size_t const each : {sizes.narrow, sizes.adapted, sizes.hidden, sizes.rank}) add(each * sizes.rows, sizeof(float), parts);
-        add(sizes.matmul_bytes, 1, parts);
-        add(sizes.attention * parts, sizeof(float));
+        });
         buffer_ = aligned_buffer::in_large_pages(total);
-
         std::byte* next = buffer_.data();
-        auto const bytes = [&next](std::size_t count) {
-            std::byte* const here = next;
-            next += (count + 63) / 64 * 64;
-            return here;
-        };
-        auto const floats = [&bytes](std::size_t count) { return reinterpret_cast<float*>(bytes(count * sizeof(float))); };
-        tokens_ = floats(sizes.tokens);
-        wide_ = floats(sizes.wide);
-        features_ = floats(sizes.features);
-        scratch_.resize(parts);
+        for_each_piece([&next]<class T>(T*& piece, std::size_t count, std::size_t each) {
+            piece = reinterpret_cast<T*>(next);
+            next += (count * each * sizeof(T) + aligned_buffer::alignment - 1) / aligned_buffer::alignment * aligned_buffer::alignment;
+        });
+    }
+
+    /// take(pointer, count, each) for every piece of the memory, `count` times `each` elements: the one list of them, in the order in which they lie.
+    template <class Take>
+    void for_each_piece(Take&& take) {
+        take(tokens_, sizes_.tokens, 1);
+        take(wide_, sizes_.wide, 1);
+        take(features_, sizes_.features, 1);
         for (block_scratch& each : scratch_) {
-            each.rows = sizes.rows;
-            each.narrow = floats(sizes.narrow * sizes.rows);
-            each.adapted = floats(sizes.adapted * sizes.rows);
-            each.hidden = floats(sizes.hidden * sizes.rows);
-            each.rank = floats(sizes.rank * sizes.rows);
-            each.matmul = {bytes(sizes.matmul_bytes), sizes.matmul_bytes};
+            each.rows = sizes_.rows;
+            take(each.narrow, sizes_.narrow, sizes_.rows);
+            take(each.adapted, sizes_.adapted, sizes_.rows);
+            take(each.hidden, sizes_.hidden, sizes_.rows);
+            take(each.rank, sizes_.rank, sizes_.rows);
+            std::byte* matmul = nullptr;
+            take(matmul, sizes_.matmul_bytes, 1);
+            each.matmul = {matmul, sizes_.matmul_bytes};
         }
-        attention_ = floats(sizes.attention * parts);
+        take(attention_, sizes_.attention, scratch_.size());
     }
 
     std::optional<thread_team> team_;

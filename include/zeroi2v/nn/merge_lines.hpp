@@ -34,17 +34,18 @@ inline constexpr std::size_t merge_samples = 32;
     return values;
 }
 
-// Stores base + change at (r,c) with one rounding; an element without a change keeps its bits. False: not finite.
+// Stores base + change at (r,c) with one rounding; an element without a change keeps its bits. False: not finite, and what is stored is of no use.
 template <weight_element Result>
 [[nodiscard]] bool put_merged(element_matrix_out const& stored, std::size_t r, std::size_t c, double base,
                               double change, merge_report& report) noexcept {
+    if (!is_finite(change)) return false; // first: to a compiler that knows no NaN, what follows may say that it is 0
     auto const result = round_to<Result>(change == 0 ? base : base + change);
     stored.set<Result>(r, c, result);
     if (change != 0) {
         ++report.with_delta;
         report.unchanged += to_double(result) == to_double(round_to<Result>(base)) ? 1U : 0U;
     }
-    return is_finite(change) && is_finite(to_double(result));
+    return is_finite(to_double(result));
 }
 
 template <weight_element Result>

@@ -40,10 +40,11 @@ namespace detail {
 // base + delta with one rounding; an element without a delta keeps its bits where the types are the same.
 template <weight_element Result, weight_element Base>
 [[nodiscard]] constexpr Result merged_element(Base base, double delta) {
-    Result const result = delta == 0 ? round_to<Result>(to_double(base)) : round_to<Result>(to_double(base) + delta);
-    if (!is_finite(to_double(result)) || !is_finite(delta))
-        nonfinite_merge("zeroi2v::merge: the result must be finite in its element type");
-    return result;
+    if (is_finite(delta)) { // asked before delta is compared, which a compiler may take for a number
+        Result const result = delta == 0 ? round_to<Result>(to_double(base)) : round_to<Result>(to_double(base) + delta);
+        if (is_finite(to_double(result))) return result;
+    }
+    nonfinite_merge("zeroi2v::merge: the result must be finite in its element type");
 }
 
 template <weight_element T, std::size_t... Sizes>

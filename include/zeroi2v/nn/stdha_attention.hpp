@@ -92,10 +92,11 @@ void stdha_attention_on(kernel_table const& kernels, executor& workers, Map cons
 ///   y[t,n,h,:] = softmax(q[t,n,h,:] . k[s,:,h,:]^T / sqrt(D)) v[s,:,h,:],   s = Map.source(h, t, T)
 ///
 /// Shapes    q, k, v, y: (T,N,H,D) of float, owners or views, any strides between frames, tokens and heads.
-/// Aliasing  y may be q, never k or v.
+/// Aliasing  y may be q, with the same strides, and shares no element with k or v; views of one fused product (T,N,3C) share none.
 /// Numerics  bitwise equal to attention on explicitly shifted copies of k and v, none of which is made here; see
 ///           <zeroi2v/ops/attention.hpp>. The same bits for every executor.
-/// Errors    static shapes that differ, a map of another number of heads: no compilation; otherwise ZEROI2V_REQUIRE.
+/// Errors    static shapes that differ, a map of another number of heads: no compilation; otherwise, and for another aliasing,
+///           ZEROI2V_REQUIRE.
 /// Cost      4 T N N C flops, equal for every Map; scratch for one frame and head per thread.
 /// Source    ZeroI2V, section STDHA.      Test  tests/unit/nn/stdha_attention.cpp
 template <frame_map Map, class Q, class K, class V, class Y, class Arch = default_arch>

@@ -8,12 +8,14 @@
 #include <zeroi2v/parallel/dealt_blocks.hpp>
 #include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/tensor/aligned_buffer.hpp>
+#include <zeroi2v/tensor/shared_elements.hpp>
 
 #include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 namespace zeroi2v {
 
@@ -40,6 +42,16 @@ struct token_rows {
     }
 };
 
+namespace detail {
+
+/// All elements of (frames, tokens, H, D).
+template <class T>
+[[nodiscard]] constexpr strided_elements<std::remove_const_t<T>, 4> elements_of(token_rows<T> const& rows, attention_shape const& shape, std::size_t tokens) noexcept {
+    return {rows.data, {{{rows.frame_stride, shape.frames}, {rows.token_stride, tokens}, {rows.head_stride, shape.heads}, {1, shape.head_dim}}}};
+}
+
+} // namespace detail
+
 /// Gives the frame whose keys and values head h of frame t reads.
 template <class Source>
 concept frame_source = requires(Source const& source, std::size_t head, std::size_t frame) {
@@ -57,10 +69,10 @@ concept frame_source = requires(Source const& source, std::size_t head, std::siz
 ///   y[t,n,h,:] = softmax(q[t,n,h,:] . k[s,:,h,:]^T / sqrt(D)) v[s,:,h,:]
 ///
 /// Shapes    q, y (T,queries,H,D), k, v (T,keys,H,D), any strides between frames, tokens and heads.
-/// Aliasing  y may be q, never k or v.
+/// Aliasing  y may be q, with the same strides, and shares no element with k or v. Parts of one product (T,N,3C) share none.
 /// Numerics  float accumulation, max-subtracted exp (at most 2 ulp); keys beyond 512 in blocks with running maximum and sum.
 ///           The same bits for every executor and for every source that names the same frames.
-/// Errors    source(h, t) >= frames, scratch too small -> ZEROI2V_REQUIRE.
+/// Errors    source(h, t) >= frames, scratch too small, another aliasing -> ZEROI2V_REQUIRE.
 /// Cost      4 T queries keys H D flops, no allocation; equal for every source. `scratch`: attention_scratch_floats(kernels,
 ///           shape, workers.concurrency()), aligned to 64.
 /// Source    ZeroI2V (MCG-NJU), section STDHA.     Test  tests/unit/ops/attention.cpp
@@ -72,6 +84,11 @@ void attention(kernel_table const& kernels, executor& workers, attention_shape c
     std::size_t const per_part = kernels.attention_scratch(shape.keys, shape.head_dim);
     ZEROI2V_REQUIRE(scratch.size() >= per_part * parts, "zeroi2v::attention: scratch is too small");
     ZEROI2V_REQUIRE(reinterpret_cast<std::uintptr_t>(scratch.data()) % 64 == 0, "zeroi2v::attention: scratch must be aligned to 64");
+    auto const result = detail::elements_of(y, shape, shape.queries);
+    auto const queries = detail::elements_of(q, shape, shape.queries);
+    ZEROI2V_REQUIRE(result == queries || !share_elements(result, queries), "zeroi2v::attention: y must be q, or share no element with it");
+    ZEROI2V_REQUIRE(!share_elements(result, detail::elements_of(k, shape, shape.keys)), "zeroi2v::attention: y must share no element with k");
+    ZEROI2V_REQUIRE(!share_elements(result, detail::elements_of(v, shape, shape.keys)), "zeroi2v::attention: y must share no element with v");
     float const scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
     std::size_t const units = shape.frames * shape.heads;
     if (units == 0 || shape.queries == 0 || shape.head_dim == 0) return;

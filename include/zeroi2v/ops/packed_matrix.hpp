@@ -5,6 +5,7 @@
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/float16.hpp>
+#include <zeroi2v/core/rounding.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/matrix_view.hpp>
 #include <zeroi2v/tensor/aligned_buffer.hpp>
@@ -199,7 +200,7 @@ private:
     void place_int8(std::size_t n, std::span<float const> row) {
         float largest = 0;
         for (std::size_t k = 0; k < row.size(); ++k) {
-            if (!std::isfinite(row[k]))
+            if (!is_finite(row[k]))
                 throw checkpoint_error{error_code::nonfinite_weight, "weight: row " + std::to_string(n) + ", column "
                                                                          + std::to_string(k)
                                                                          + " is not finite; int8 has no such value"};

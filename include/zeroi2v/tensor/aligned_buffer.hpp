@@ -14,25 +14,39 @@
 
 #ifdef __linux__
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace zeroi2v {
 
 namespace detail {
 
+/// Where `bytes` bytes that begin at a multiple of `page` lie in a mapping. The system maps whole pages of its own, `unit` bytes each: 4, 16 or
+/// 64 kB by processor and kernel. A mapping can be cut at multiples of `unit` only, which `page` is one of.
+struct cut_mapping {
+    std::size_t page, unit, bytes;
+
+    [[nodiscard]] constexpr std::size_t kept() const noexcept { return (bytes + unit - 1) / unit * unit; }
+    /// Bytes to map, so that a multiple of `page` is among them with room behind it.
+    [[nodiscard]] constexpr std::size_t whole() const noexcept { return kept() + page - unit; }
+    /// What is to be given back, of a mapping that begins at `first`: before the bytes kept, and after them.
+    [[nodiscard]] constexpr std::size_t before(std::uintptr_t first) const noexcept { return (page - first % page) % page; }
+    [[nodiscard]] constexpr std::size_t after(std::uintptr_t first) const noexcept { return whole() - kept() - before(first); }
+    [[nodiscard]] constexpr bool overflows() const noexcept { return bytes > std::numeric_limits<std::size_t>::max() - page - unit; }
+};
+
 #ifdef __linux__
 /// Bytes that begin at a multiple of `page`, mapped for themselves: between the pieces of the heap they would leave holes of up to a page
 /// each. Large pages are a wish; refused, it costs time only. Null where there is no memory.
 [[nodiscard]] inline std::byte* map_in_pages_of(std::size_t page, std::size_t bytes) noexcept {
-    constexpr std::size_t small = 4096;
-    if (bytes > std::numeric_limits<std::size_t>::max() - page - small) return nullptr;
-    std::size_t const whole = (bytes + small - 1) / small * small, reserved = whole + page - small;
-    void* const got = ::mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cut_mapping const cut{page, static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)), bytes};
+    if (cut.overflows()) return nullptr;
+    void* const got = ::mmap(nullptr, cut.whole(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (got == MAP_FAILED) return nullptr;
     auto* const from = static_cast<std::byte*>(got);
-    std::size_t const before = (page - reinterpret_cast<std::uintptr_t>(from) % page) % page, after = reserved - before - whole;
+    std::size_t const before = cut.before(reinterpret_cast<std::uintptr_t>(from)), after = cut.after(reinterpret_cast<std::uintptr_t>(from));
     if (before != 0) ::munmap(from, before);
-    if (after != 0) ::munmap(from + before + whole, after);
+    if (after != 0) ::munmap(from + before + cut.kept(), after);
     ::madvise(from + before, bytes / page * page, MADV_HUGEPAGE);
     return from + before;
 }

@@ -49,11 +49,12 @@ public:
     [[nodiscard]] bool stays_finite(executor& workers, adamw_tensor const& of) const {
         std::atomic<bool> finite{true};
         in_parts(workers, of.count, [&](index_range range) {
-            auto poison = floats::zero(); // 0 * x: a NaN where x is not finite
+            auto const nothing = barrier(floats::zero()); // no compiler option makes 0 of its products
+            auto poison = floats::zero();                 // 0 * x: a NaN where x is not finite
             for_each(of, range, [&](std::size_t, std::size_t count, floats p, floats m, floats v) {
-                for (floats const value : {p, m, v}) poison = poison + first_or(value * floats::zero(), count, floats::zero());
+                for (floats const value : {p, m, v}) poison = poison + first_or(value * nothing, count, floats::zero());
             });
-            if (reduce_add(poison) != 0) finite.store(false, std::memory_order_relaxed);
+            if (!is_finite(reduce_add(poison))) finite.store(false, std::memory_order_relaxed);
         });
         return finite.load();
     }
@@ -75,7 +76,7 @@ private:
         workers.run(static_cast<int>(parts), [&](int part) { work(partition(count, parts, static_cast<std::size_t>(part), 64)); });
     }
 
-    using floats = pack<float, arch::sse2>; // of every processor; std::sqrt, which may set errno, is taken one by one
+    using floats = pack<float, arch::sse2>; // which every processor has; a plain loop over std::sqrt, which may set errno, would take the roots one by one
 
     /// use(i, count, p, m, v) for `count` elements from i on at a time.
     template <class Use>

@@ -20,7 +20,7 @@ namespace zeroi2v {
 ///
 ///     sum.begin(samples);                       // this rank has clips sum.share() of them
 ///     ... fill sum.leaf(i); sum.push(workers, i) ...
-///     sum.finish(workers, losses)               // (floats); losses: of all clips
+///     sum.finish(losses)                        // (floats); losses: of this rank's clips before, of all clips after
 ///
 /// The last clip of a share may be announced before it is computed, so that its sums travel meanwhile: begin_last(i), then
 /// written(workers, first) as its floats from `first` on are there, at last with 0.

@@ -7,6 +7,7 @@
 #include <zeroi2v/train/trainable.hpp>
 #include <zeroi2v/train/training_linear.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <vector>
@@ -88,9 +89,10 @@ public:
 
     [[nodiscard]] std::size_t width() const noexcept { return ln_1.width(); }
     [[nodiscard]] std::size_t mlp_width() const noexcept { return c_fc.out(); }
+    /// The largest of its adapters; 0 without any.
     [[nodiscard]] std::size_t rank() const noexcept {
         std::size_t result = 0;
-        for_each_adapter([&](training_adapter const& adapter) { result = adapter.rank(); });
+        for_each_adapter([&](training_adapter const& adapter) { result = std::max(result, adapter.rank()); });
         return result;
     }
     /// Whether anything here, or before, trains: whether it has a backward pass.

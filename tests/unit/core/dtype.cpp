@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <cstdint>
 
 using namespace zeroi2v;
@@ -31,4 +32,26 @@ TEST_CASE("weights are f32, f16 or bf16") {
     CHECK(weights == 3);
     CHECK((is_weight_dtype(dtype::f32) && is_weight_dtype(dtype::f16) && is_weight_dtype(dtype::bf16)));
     CHECK(dtype::int8 == dtype::i8);
+}
+
+TEST_CASE("names and sizes of every type, as safetensors has them") {
+    struct { dtype type; char const* name; std::size_t size; } const all[]{
+        {dtype::boolean, "BOOL", 1}, {dtype::u8, "U8", 1},   {dtype::i8, "I8", 1},   {dtype::f8_e5m2, "F8_E5M2", 1}, {dtype::f8_e4m3, "F8_E4M3", 1},
+        {dtype::i16, "I16", 2},      {dtype::u16, "U16", 2}, {dtype::f16, "F16", 2}, {dtype::bf16, "BF16", 2},       {dtype::i32, "I32", 4},
+        {dtype::u32, "U32", 4},      {dtype::f32, "F32", 4}, {dtype::f64, "F64", 8}, {dtype::i64, "I64", 8},         {dtype::u64, "U64", 8}};
+    for (auto const& [type, name, size] : all) {
+        CHECK(dtype_name(type) == name);
+        CHECK(size_of(type) == size);
+    }
+    auto const none = static_cast<dtype>(200);
+    CHECK(size_of(none) == 0);
+    CHECK(dtype_name(none) == "?");
+}
+
+TEST_CASE("dtype_of is the type of its values") {
+    CHECK((dtype_of<bool> == dtype::boolean && dtype_of<std::uint8_t> == dtype::u8 && dtype_of<std::int8_t> == dtype::i8
+           && dtype_of<std::int16_t> == dtype::i16 && dtype_of<std::uint16_t> == dtype::u16 && dtype_of<f16> == dtype::f16
+           && dtype_of<bf16> == dtype::bf16 && dtype_of<std::int32_t> == dtype::i32 && dtype_of<std::uint32_t> == dtype::u32
+           && dtype_of<float> == dtype::f32 && dtype_of<double> == dtype::f64 && dtype_of<std::int64_t> == dtype::i64
+           && dtype_of<std::uint64_t> == dtype::u64));
 }

@@ -81,3 +81,26 @@ TEST_CASE("the bits of normal numbers are frozen") {
     for (std::uint64_t i = 0; i < 1000; ++i) sum = sum * 31 + std::bit_cast<std::uint32_t>(rng.normal(i));
     CHECK(sum == 316587901U);
 }
+
+TEST_CASE("every number is a word of the block that seed, stream, index and lane name") {
+    auto const low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
+    auto const high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
+    constexpr std::uint64_t wide = 0x0123'4567'89ab'cdef;
+    for (std::uint64_t const seed : {std::uint64_t{0}, std::uint64_t{7}, wide, std::uint64_t{1} << 32})
+        for (std::uint64_t const stream : {std::uint64_t{0}, std::uint64_t{3}, wide + 1, std::uint64_t{1} << 32})
+            for (std::uint64_t const index : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{2}, std::uint64_t{3}, std::uint64_t{4}, std::uint64_t{7}, std::uint64_t{8},
+                                              std::uint64_t{13}, (std::uint64_t{5} << 34) + 6, wide}) {
+                counter_rng const rng{seed, stream};
+                auto const block = [&](std::uint64_t i, std::uint32_t lane) {
+                    return philox4x32({low(i), high(i) ^ (lane << 30), low(stream), high(stream)}, {low(seed), high(seed)});
+                };
+                CHECK(rng.bits(index) == block(index / 4, 0)[index % 4]);
+                CHECK(rng.four(index) == block(index, 0));
+                CHECK(rng.uniform(index) == static_cast<float>(rng.bits(index) / 256) / 16777216.0F);
+                double sum = 0; // of 16 numbers of 16 bits, from two blocks of their own
+                for (std::uint32_t const lane : {1U, 2U})
+                    for (std::uint32_t const word : block(index, lane)) sum += static_cast<double>(word % 65536 + word / 65536);
+                double const y = (sum - 8 * 65535) / std::sqrt(16.0 / 12 * (65536.0 * 65536 - 1));
+                CHECK(static_cast<double>(rng.normal(index)) == doctest::Approx(y + (y * y * y - 3 * y) / 320).epsilon(1e-5));
+            }
+}

@@ -105,3 +105,14 @@ TEST_CASE("the unit of double goes down to the smallest subnormal") {
     CHECK(ulp<double>(0x1p-1000) == 0x1p-1052);
     CHECK(ulp<double>(0x1p-960) == 0x1p-1012);
 }
+
+TEST_CASE("a float beside a middle, itself odd, does not become the middle") {
+    // bf16 cuts off 16 bits of a float, f16 13: one more or less than the middle is an odd float, and `tiny` away from it no float at all.
+    double const tiny = 0x1p-45;
+    for (double const sign : {1.0, -1.0}) {
+        CHECK(bits_of(round_to<bf16>(sign * (1 + 0x1p-8 + 0x1p-23 - tiny))) % 0x8000U == 0x3f81U); // nearly 1 + 2^-8, whose even neighbour is 1
+        CHECK(bits_of(round_to<bf16>(sign * (1 + 3 * 0x1p-8 - 0x1p-23 + tiny))) % 0x8000U == 0x3f81U);
+        CHECK(bits_of(round_to<f16>(sign * (1 + 0x1p-11 + 0x1p-23 - tiny))) % 0x8000U == 0x3c01U);
+        CHECK(bits_of(round_to<f16>(sign * (1 + 3 * 0x1p-11 - 0x1p-23 + tiny))) % 0x8000U == 0x3c01U);
+    }
+}

@@ -1,12 +1,19 @@
 #include <zeroi2v/model/merge.hpp>
 #include <zeroi2v/model/init.hpp>
 
+#include "../nn/cancelling_merge.hpp"
+
 #include <doctest/doctest.h>
 
 #include <cstring>
 #include <limits>
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 using namespace zeroi2v;
 
@@ -169,4 +176,101 @@ TEST_CASE("compare_logits fails where it must") {
     CHECK_FALSE(holds({1, -2, nan}));
     CHECK_FALSE(holds({-2, 1, 3}));
     CHECK_FALSE(holds({1, -2, std::numeric_limits<float>::infinity()}));
+}
+
+TEST_CASE("compare_logits: the distances are what their names say") {
+    auto const compare = [](std::vector<float> const& a, std::vector<float> const& b, dtype type = dtype::f32) { return detail::compare_logits(a, b, 9, type); };
+    auto const probe = compare({3, -4}, {3, -4.5F});
+    CHECK((probe.seed == 9 && probe.max_abs == 0.5 && probe.relative_l2 == 0.1 && probe.largest_logit == 4 && probe.logits.empty()));
+    CHECK((probe.tolerance.relative_l2 == 5e-6 && compare({1}, {1}, dtype::bf16).tolerance.relative_l2 == 1e-2 && compare({1}, {1}, dtype::f16).tolerance.max_abs == 4e-3));
+    CHECK(compare({3, -4}, {2.5F, -4.25F}).max_abs == 0.5); // the largest, not the last
+    // A model of zeros answers zeros: nothing to divide by, nothing that differs.
+    auto const zeros = compare({0, 0}, {0, 0});
+    CHECK((zeros.relative_l2 == 0 && zeros.max_abs == 0 && zeros.holds()));
+    CHECK_FALSE(compare({0, 0}, {0, 1e-9F}).holds());
+    // A NaN is the worst distance wherever it stands, and stays it.
+    float const nan = std::numeric_limits<float>::quiet_NaN();
+    for (auto const& [a, b] : {std::pair{std::vector<float>{nan, 1, 2}, std::vector<float>{0, 1, 2}}, std::pair{std::vector<float>{0, 1, 2}, std::vector<float>{0, nan, 2}},
+                               std::pair{std::vector<float>{0, 1, nan}, std::vector<float>{0, 1, nan}}}) {
+        auto const spoilt = compare(a, b);
+        CHECK_FALSE(spoilt.holds());
+        CHECK(spoilt.max_abs == std::numeric_limits<double>::infinity());
+    }
+}
+
+TEST_CASE("merge: the tolerance is that of the coarsest merged tensor, whatever stands after it") {
+    using wanted = std::pair<std::size_t, dtype>; // block and type of its c_fc
+    for (auto const& [types, coarsest] : {std::pair{std::vector<wanted>{{0, dtype::bf16}, {1, dtype::f16}}, dtype::bf16}, std::pair{std::vector<wanted>{{0, dtype::f16}, {1, dtype::bf16}}, dtype::bf16},
+                                          std::pair{std::vector<wanted>{{1, dtype::f16}}, dtype::f16}, std::pair{std::vector<wanted>{}, dtype::f32}}) {
+        auto weights = random_model(full);
+        for (auto const& [block, type] : types) {
+            auto& linear = weights.blocks[block].c_fc;
+            auto& adapter = *weights.blocks[block].adapters.MLP_Adapter;
+            for (auto* tensor : {&linear.weight, &linear.bias, &adapter.D_fc1.weight, &adapter.D_fc1.bias, &adapter.D_fc2.weight, &adapter.D_fc2.bias}) convert(*tensor, type);
+        }
+        auto const result = merge(weights);
+        CHECK(result.proof.probe.tolerance.relative_l2 == merge_tolerance(coarsest).relative_l2);
+        CHECK(result.proof.probe.tolerance.max_abs == merge_tolerance(coarsest).max_abs);
+        for (auto const& [block, type] : types) CHECK(result.model.blocks[block].c_fc.weight.type() == type);
+    }
+}
+
+namespace {
+
+std::string refusal_text(adapted_vit const& weights) {
+    try {
+        static_cast<void>(merge(weights));
+        return "merged";
+    } catch (error const& e) {
+        return e.what();
+    }
+}
+
+} // namespace
+
+TEST_CASE("merge: what is refused says at which step") {
+    CHECK(refusal_text(random_model(full, adapter_init::random, std::nullopt)) == "merge: adapter_scale: not stated, needed to merge");
+
+    // One row of c_fc whose product cancels: two orders of it differ by more than a unit, and no probe is asked.
+    vit_config const config{{.image_size = 16, .patch_size = 8, .frames = 2, .width = 24, .layers = 2, .heads = 3, .mlp_width = 1, .classes = 6}, frame_map<>{3}, 1.0};
+    auto weights = random_weights<with_adapters>(config, {input::none, false, true, false, 3}, {.seed = 3});
+    std::tie(weights.blocks[1].c_fc, *weights.blocks[1].adapters.MLP_Adapter) = cancelling_merge(24);
+    std::string const text = refusal_text(weights);
+    CAPTURE(text);
+    CHECK(text.starts_with("resblocks.1.mlp.c_fc: merge: a stored weight is "));
+    CHECK(text.find(" ulp off its product (line error ") != std::string::npos);
+    CHECK(text.ends_with("), at most 1 expected"));
+
+    auto lost = random_model(full);
+    lost.fc_cls.bias.as<float>()[2] = std::numeric_limits<float>::quiet_NaN();
+    CHECK(refusal_text(lost).starts_with("merge: probe clip: logits differ by "));
+}
+
+TEST_CASE("merge: tensors without an adapter are copies, in their own type, and the proof names what was merged") {
+    auto weights = random_model({input::shared, false, true, false, 5});
+    convert(weights.conv1, dtype::f16);
+    convert(weights.ln_pre.weight, dtype::bf16);
+    convert(weights.blocks[1].c_proj.weight, dtype::bf16);
+    auto const [model, proof] = merge(weights, {.threads = 2, .probe_seed = 12});
+    auto const base = contents(weights), merged = contents(model);
+    std::size_t same = 0;
+    for (auto const& [name, bytes] : merged) same += base.at(name) == bytes ? 1U : 0U;
+    CHECK(same == merged.size() - 2 * 4); // in_proj and c_fc of both blocks, weight and bias
+    CHECK((model.conv1.type() == dtype::f16 && model.ln_pre.weight.type() == dtype::bf16 && model.blocks[1].c_proj.weight.type() == dtype::bf16));
+    REQUIRE(proof.layers.size() == 4);
+    char const* const names[][2]{{"resblocks.0.attn.in_proj", "T_Adapter_in"}, {"resblocks.0.mlp.c_fc", "MLP_Adapter"}, {"resblocks.1.attn.in_proj", "T_Adapter_in"}, {"resblocks.1.mlp.c_fc", "MLP_Adapter"}};
+    for (std::size_t i = 0; i < 4; ++i) {
+        CHECK(proof.layers[i].linear == names[i][0]);
+        CHECK(proof.layers[i].adapter == names[i][1]);
+        CHECK(proof.layers[i].type == dtype::f32);
+        CHECK(proof.layers[i].report.holds());
+    }
+    auto const separate = merge(random_model({input::separate, true, false, true, 5}));
+    CHECK(separate.proof.layers[0].adapter == "T_Adapter_in_q, _k, _v");
+    CHECK((separate.proof.layers[1].linear == "resblocks.0.attn.out_proj" && separate.proof.layers[1].adapter == "S_Adapter"));
+    CHECK((separate.proof.layers[2].linear == "resblocks.0.mlp.c_proj" && separate.proof.layers[2].adapter == "MLP_Adapter_out"));
+    CHECK(proof.probe.seed == 12);
+    REQUIRE(proof.probe.logits.size() == 6);
+    auto const logits = vit_engine{model}(random_clip(model.config, 12));
+    for (std::size_t k = 0; k < 6; ++k) CHECK(proof.probe.logits[k] == logits(k));
 }

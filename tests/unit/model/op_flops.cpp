@@ -49,3 +49,16 @@ TEST_CASE("a measured forward says where its time went and computes the same") {
     workspace.measure();
     CHECK(workspace.times().total() == 0);
 }
+
+TEST_CASE("op_flops: each group by itself") {
+    vit_config const config = three_blocks(); // T 4, N 17, C 32, F 128, K 5; two whole blocks and the class tokens of the third
+    auto const flops = op_flops(config);
+    double const rows = 2 * 4 * 17 + 4;
+    CHECK(flops[op_group::patches] == 2.0 * 4 * 16 * 192 * 32);
+    CHECK(flops[op_group::qkv] == 2.0 * (rows * 32 * 32 + 3 * 4 * 17 * 2.0 * 32 * 32));
+    CHECK(flops[op_group::attention] == 4 * rows * 17 * 32);
+    CHECK(flops[op_group::proj] == 2 * rows * 32 * 32);
+    CHECK(flops[op_group::mlp] == 4 * rows * 32 * 128);
+    CHECK(flops[op_group::head] == 2.0 * 32 * 5);
+    CHECK((flops[op_group::norms] == 0 && flops[op_group::adapters] == 0));
+}

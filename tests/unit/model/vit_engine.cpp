@@ -11,7 +11,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace zeroi2v;
@@ -253,4 +255,169 @@ TEST_CASE("vit_engine: wrong shapes and foreign workspaces are refused") {
     auto adapted = weights_for<with_adapters>(small(4, frame_map<>{3}), layouts[0]);
     adapted.config = adapted.config.without_adapter_scale();
     CHECK_THROWS_AS(vit_engine<with_adapters>{adapted}, model_error);
+}
+
+namespace {
+
+/// The sizes of a workspace, counted from the model alone.
+template <class Engine>
+workspace_sizes counted_sizes(Engine const& engine, adapter_layout const& layout, std::size_t clips) {
+    vit_config const& c = engine.config();
+    matmul_kernel const& kernel = *engine.kernels().matmul(engine.dtype());
+    std::size_t const frames = clips * c.frames(), rows = frames * c.tokens();
+    workspace_sizes sizes{.clips = clips, .tokens = rows * c.width(), .wide = rows * 3 * c.width(), .features = frames * c.width()};
+    std::size_t const patches = frames * c.patches() * 3 * c.patch_size() * c.patch_size();
+    if (patches > sizes.wide) sizes.wide = patches;
+    sizes.rows = rows < kernel.row_block ? rows : kernel.row_block;
+    sizes.narrow = c.width();
+    sizes.hidden = c.mlp_width();
+    sizes.rank = layout.any() ? layout.rank : 0;
+    sizes.adapted = layout.attention_input == input::separate ? c.width() : 0;
+    sizes.attention = engine.kernels().attention_scratch(c.tokens(), c.head_dim());
+    auto const product = [&](std::size_t out, std::size_t in) {
+        std::vector<float> const zeros(out * in);
+        packed_matrix const matrix{engine.kernels(), engine.dtype(), matrix_view<float const>{zeros.data(), out, in}};
+        sizes.matmul_bytes = std::max(sizes.matmul_bytes, matmul_scratch_bytes(matrix, sizes.rows));
+    };
+    product(3 * c.width(), c.width());
+    product(c.width(), c.width());
+    product(c.mlp_width(), c.width());
+    product(c.width(), c.mlp_width());
+    if (layout.any()) product(layout.rank, c.width());
+    if (layout.any()) product(c.width(), layout.rank);
+    return sizes;
+}
+
+} // namespace
+
+TEST_CASE("vit_engine: a workspace is as large as the model needs, and no larger") {
+    vit_config const wide_patches{{.image_size = 32, .patch_size = 16, .frames = 3, .width = 12, .layers = 2, .heads = 3, .mlp_width = 20, .classes = 7}, frame_map<>{3}, 0.7};
+    for (vit_config const& config : {small(4, frame_map<>{3}), wide_patches})
+        for (adapter_layout const& layout : layouts) {
+            auto const weights = weights_for<with_adapters>(config, layout);
+            for (dtype const type : {dtype::f32, dtype::bf16, dtype::i8})
+                for (std::size_t const clips : {1U, 3U, 40U}) {
+                    vit_engine const engine{weights, {.dtype = type}};
+                    auto const workspace = engine.make_workspace(clips);
+                    CHECK(workspace.sizes() == counted_sizes(engine, layout, clips));
+                    CHECK(workspace.clips() == clips);
+                }
+        }
+    auto const plain = weights_for<no_adapters>(wide_patches, adapter_layout::none());
+    vit_engine const engine{plain};
+    CHECK(engine.make_workspace(2).sizes() == counted_sizes(engine, adapter_layout::none(), 2));
+    auto const clip = random_clip(wide_patches, 3);
+    CHECK(compare(std::span<float const>{engine(clip).data(), 7}, reference::logits(plain, clip)).relative_l2 < 1e-6);
+    CHECK_THROWS_WITH_AS((void)engine.make_workspace(0), "zeroi2v::vit_engine::make_workspace: at least one clip", precondition_error);
+    CHECK_THROWS_WITH_AS((void)engine.make_workspace(~std::size_t{0} / 2), "workspace: the number of clips is too large", model_error);
+}
+
+TEST_CASE("vit_engine: each size of clip, result and workspace is looked at") {
+    auto const weights = weights_for<no_adapters>(small(4, frame_map<>{3}), adapter_layout::none());
+    vit_engine const engine{weights};
+    auto workspace = engine.make_workspace(2);
+    auto const clip_of = [](std::size_t t, std::size_t c, std::size_t h, std::size_t w) { return dynamic_tensor<float, 4>{t, c, h, w}; };
+    auto const clips_of = [](std::size_t v, std::size_t t, std::size_t c, std::size_t h, std::size_t w) { return dynamic_tensor<float, 5>{v, t, c, h, w}; };
+    std::vector<float> logits(7);
+    dynamic_tensor<float, 2> two_logits{std::size_t{2}, std::size_t{7}}, features{std::size_t{4}, std::size_t{36}};
+    dynamic_tensor<float, 3> two_features{std::size_t{2}, std::size_t{4}, std::size_t{36}}, hidden{std::size_t{4}, std::size_t{10}, std::size_t{36}};
+    auto const sound = clip_of(4, 3, 24, 24);
+    auto const two = clips_of(2, 4, 3, 24, 24);
+    CHECK_NOTHROW(engine.forward(sound, workspace, logits));
+    CHECK_NOTHROW(engine.forward(two, workspace, two_logits));
+    CHECK_NOTHROW(engine.features(sound, workspace, features));
+    CHECK_NOTHROW(engine.features(two, workspace, two_features));
+    CHECK_NOTHROW(engine.hidden_states(sound, 3, workspace, hidden));
+
+    char const* const of_clip = "zeroi2v::vit_engine: clip must be (T,3,S,S)";
+    struct { std::size_t t, c, h, w; } const wrong[]{{5, 3, 24, 24}, {4, 4, 24, 24}, {4, 1, 24, 24}, {4, 3, 16, 24}, {4, 3, 24, 32}};
+    for (auto const& [t, c, h, w] : wrong) {
+        auto const clip = clip_of(t, c, h, w);
+        auto const clips = clips_of(2, t, c, h, w);
+        CHECK_THROWS_WITH_AS(engine.forward(clip, workspace, logits), of_clip, precondition_error);
+        CHECK_THROWS_WITH_AS(engine.forward(clips, workspace, two_logits), of_clip, precondition_error);
+        CHECK_THROWS_WITH_AS(engine.features(clip, workspace, features), of_clip, precondition_error);
+        CHECK_THROWS_WITH_AS(engine.features(clips, workspace, two_features), of_clip, precondition_error);
+        CHECK_THROWS_WITH_AS(engine.hidden_states(clip, 1, workspace, hidden), of_clip, precondition_error);
+    }
+    std::vector<float> six(6), eight(8);
+    CHECK_THROWS_WITH_AS(engine.forward(sound, workspace, six), "zeroi2v::vit_engine::forward: logits must be (K)", precondition_error);
+    CHECK_THROWS_AS(engine.forward(sound, workspace, eight), precondition_error);
+    for (auto const& [v, k] : {std::pair{std::size_t{1}, std::size_t{7}}, {3, 7}, {2, 6}, {2, 8}}) {
+        dynamic_tensor<float, 2> out{v, k};
+        CHECK_THROWS_WITH_AS(engine.forward(two, workspace, out), "zeroi2v::vit_engine::forward: logits must be (V,K)", precondition_error);
+    }
+    struct { std::size_t v, t, c; } const other_features[]{{1, 4, 36}, {3, 4, 36}, {2, 3, 36}, {2, 5, 36}, {2, 4, 35}, {2, 4, 37}};
+    for (auto const& [v, t, c] : other_features) {
+        dynamic_tensor<float, 3> out{v, t, c};
+        CHECK_THROWS_WITH_AS(engine.features(two, workspace, out), "zeroi2v::vit_engine::features: out must be (V,T,C)", precondition_error);
+        if (v != 2) continue;
+        dynamic_tensor<float, 2> one{t, c};
+        CHECK_THROWS_AS(engine.features(sound, workspace, one), precondition_error);
+    }
+    CHECK_THROWS_WITH_AS(engine.hidden_states(sound, 4, workspace, hidden), "zeroi2v::vit_engine::hidden_states: no such layer", precondition_error);
+    struct { std::size_t t, n, c; } const other_tokens[]{{3, 10, 36}, {5, 10, 36}, {4, 9, 36}, {4, 11, 36}, {4, 10, 35}, {4, 10, 37}};
+    for (auto const& [t, n, c] : other_tokens) {
+        dynamic_tensor<float, 3> out{t, n, c};
+        CHECK_THROWS_WITH_AS(engine.hidden_states(sound, 1, workspace, out), "zeroi2v::vit_engine::hidden_states: out must be (T,N,C)", precondition_error);
+    }
+    // A workspace of the same engine with other clips is one of its own; one of another model or dtype is not.
+    char const* const of_workspace = "zeroi2v::vit_engine: the workspace was made for another model or fewer clips";
+    vit_engine const adapted{weights_for<with_adapters>(small(4, frame_map<>{3}), layouts[0])};
+    auto foreign = adapted.make_workspace(2);
+    CHECK_THROWS_WITH_AS(engine.forward(sound, foreign, logits), of_workspace, precondition_error);
+    vit_engine const bytes{weights, {.dtype = dtype::i8}};
+    auto other_type = bytes.make_workspace(2);
+    CHECK_THROWS_WITH_AS(engine.forward(sound, other_type, logits), of_workspace, precondition_error);
+}
+
+TEST_CASE("vit_engine: what it says of itself, and what it cannot be made of") {
+    auto const weights = weights_for<with_adapters>(small(4, frame_map<>{3}), layouts[0]);
+    vit_engine const engine{weights, {.dtype = dtype::bf16, .threads = 3}};
+    CHECK((engine.dtype() == dtype::bf16 && engine.threads() == 3 && &engine.kernels() == &default_kernels<>() && engine.config() == weights.config));
+    CHECK(vit_engine{weights, {.threads = 0}}.threads() == 1);
+    CHECK(engine.make_workspace().threads() == 3);
+    try {
+        static_cast<void>(vit_engine{weights, {.dtype = dtype::f16}});
+        FAIL("no kernels for f16");
+    } catch (device_error const& e) {
+        CHECK(e.code() == error_code::unsupported_dtype);
+        CHECK(std::string{e.what()} == "dtype: F16 found; the processor's kernels have F32, BF16 and I8");
+    }
+    auto unscaled = weights_for<with_adapters>(small(4, frame_map<>{3}), layouts[0]);
+    unscaled.config = unscaled.config.without_adapter_scale();
+    CHECK_THROWS_WITH_AS((vit_engine<with_adapters>{unscaled}), "adapter_scale: not stated, needed while adapters are present", model_error);
+    // Weights that are read as they are packed: each tensor once, and the same answers.
+    std::vector<std::string> names;
+    vit_engine<with_adapters> const read{weights.config, weights.layout, [&](std::string const& name, stored_tensor& into) {
+                                             names.push_back(name);
+                                             for_each_tensor(weights, [&](std::string const& each, stored_tensor const& tensor, shape const&, parameter_role) {
+                                                 if (each == name) into = tensor.clone();
+                                             });
+                                         }};
+    std::size_t tensors = 0;
+    for_each_tensor(weights, [&](std::string const&, stored_tensor const&, shape const&, parameter_role) { ++tensors; });
+    CHECK(names.size() == tensors);
+    auto const clip = random_clip(weights.config, 3);
+    vit_engine const kept{weights};
+    CHECK(same_bits({read(clip).data(), 7}, {kept(clip).data(), 7}));
+    CHECK(read.weight_bytes() == kept.weight_bytes());
+    // The bytes of packed weights are those of every matrix: the blocks' and the two around them.
+    std::size_t bytes = 0;
+    auto const packed = [&](stored_tensor const& weight, stored_tensor const* bias) { bytes += packed_matrix{kept.kernels(), dtype::f32, weight, bias}.byte_size(); };
+    packed(weights.conv1, nullptr);
+    packed(weights.fc_cls.weight, &weights.fc_cls.bias);
+    for (std::size_t i = 0; i < weights.blocks.size(); ++i) {
+        auto const& block = weights.blocks[i];
+        if (i + 1 < weights.blocks.size()) {
+            packed(block.in_proj.weight, &block.in_proj.bias);
+        } else { // the queries of the last block stand alone
+            bytes += packed_matrix{kept.kernels(), dtype::f32, block.in_proj.weight, &block.in_proj.bias, {.rows = 36}}.byte_size();
+            bytes += packed_matrix{kept.kernels(), dtype::f32, block.in_proj.weight, &block.in_proj.bias, {.first_row = 36}}.byte_size();
+        }
+        for (auto const* linear : {&block.out_proj, &block.c_fc, &block.c_proj}) packed(linear->weight, &linear->bias);
+        for (auto const* adapter : {&*block.adapters.T_Adapter_in, &*block.adapters.S_Adapter, &*block.adapters.MLP_Adapter, &*block.adapters.MLP_Adapter_out})
+            for (auto const* linear : {&adapter->D_fc1, &adapter->D_fc2}) packed(linear->weight, &linear->bias);
+    }
+    CHECK(kept.weight_bytes() == bytes);
 }

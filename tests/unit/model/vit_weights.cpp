@@ -8,6 +8,7 @@
 #include <cstring>
 #include <set>
 #include <string>
+#include <vector>
 
 using namespace zeroi2v;
 
@@ -83,4 +84,101 @@ TEST_CASE("draw_missing: what is drawn, what is kept, and the same bits every ti
     draw_missing(zero, {.seed = 8});
     CHECK(zero.conv1.as<float>()[0] == 7);
     CHECK(deviation(zero.ln_post.weight) == 1);
+}
+
+TEST_CASE("vit_weights: name, shape and role of every tensor, in order") {
+    vit_config const config{{.image_size = 16, .patch_size = 8, .frames = 3, .width = 12, .layers = 2, .heads = 3, .mlp_width = 20, .classes = 5}, frame_map<>{3}, 0.5};
+    adapted_vit const weights{config, {adapter_layout::input::separate, true, false, true, 7}};
+    using r = parameter_role;
+    struct row { std::string name; shape sizes; r role; };
+    std::vector<row> expected{{"backbone.class_embedding", {12}, r::embedding},
+                              {"backbone.positional_embedding", {5, 12}, r::embedding},
+                              {"backbone.temporal_embedding", {1, 3, 12}, r::embedding},
+                              {"backbone.conv1.weight", {12, 3, 8, 8}, r::weight},
+                              {"backbone.ln_pre.weight", {12}, r::norm_weight},
+                              {"backbone.ln_pre.bias", {12}, r::norm_bias}};
+    for (char const* const i : {"0", "1"}) {
+        std::string const at = "backbone.transformer.resblocks." + std::string{i} + ".";
+        for (row const& each : std::vector<row>{{"ln_1.weight", {12}, r::norm_weight}, {"ln_1.bias", {12}, r::norm_bias},
+                                                {"attn.in_proj_weight", {36, 12}, r::weight}, {"attn.in_proj_bias", {36}, r::bias},
+                                                {"attn.out_proj.weight", {12, 12}, r::weight}, {"attn.out_proj.bias", {12}, r::bias},
+                                                {"ln_2.weight", {12}, r::norm_weight}, {"ln_2.bias", {12}, r::norm_bias},
+                                                {"mlp.c_fc.weight", {20, 12}, r::weight}, {"mlp.c_fc.bias", {20}, r::bias},
+                                                {"mlp.c_proj.weight", {12, 20}, r::weight}, {"mlp.c_proj.bias", {12}, r::bias}})
+            expected.push_back({at + each.name, each.sizes, each.role});
+        for (char const* const adapter : {"T_Adapter_in_q", "T_Adapter_in_k", "T_Adapter_in_v", "S_Adapter", "MLP_Adapter_out"})
+            for (row const& each : std::vector<row>{{".D_fc1.weight", {7, 12}, r::adapter_in_weight}, {".D_fc1.bias", {7}, r::adapter_in_bias},
+                                                    {".D_fc2.weight", {12, 7}, r::adapter_out_weight}, {".D_fc2.bias", {12}, r::adapter_out_bias}})
+                expected.push_back({at + adapter + each.name, each.sizes, each.role});
+    }
+    for (row const& each : std::vector<row>{{"backbone.ln_post.weight", {12}, r::norm_weight}, {"backbone.ln_post.bias", {12}, r::norm_bias},
+                                            {"cls_head.fc_cls.weight", {5, 12}, r::head_weight}, {"cls_head.fc_cls.bias", {5}, r::head_bias}})
+        expected.push_back(each);
+    std::size_t next = 0, parameters = 0;
+    std::set<stored_tensor const*> places;
+    for_each_tensor(weights, [&](std::string const& name, stored_tensor const& tensor, shape const& sizes, parameter_role role) {
+        REQUIRE(next < expected.size());
+        CAPTURE(name);
+        CHECK(name == expected[next].name);
+        CHECK(sizes == expected[next].sizes);
+        CHECK(role == expected[next].role);
+        CHECK(places.insert(&tensor).second);
+        parameters += sizes.count();
+        ++next;
+    });
+    CHECK(next == expected.size());
+    CHECK(parameter_count(weights) == parameters);
+    // The same list in parts: the blocks one by one, and what stands around them.
+    std::set<std::string> in_parts;
+    for (std::size_t part = 0; part <= 2; ++part)
+        for_each_tensor_of_part(weights, part, [&](std::string const& name, stored_tensor const&, shape const&, parameter_role) {
+            CHECK(name.starts_with("backbone.transformer.resblocks." + std::to_string(part) + ".") == (part < 2));
+            in_parts.insert(name);
+        });
+    CHECK(in_parts.size() == expected.size());
+}
+
+TEST_CASE("adapter_layout: any, none, and which adapters a model has") {
+    using input = adapter_layout::input;
+    CHECK_FALSE(adapter_layout::none().any());
+    CHECK(adapter_layout::none() == adapter_layout{input::none, false, false, false, 0});
+    for (adapter_layout const& one : {adapter_layout{input::shared, false, false, false, 1}, {input::separate, false, false, false, 1}, {input::none, true, false, false, 1},
+                                      {input::none, false, true, false, 1}, {input::none, false, false, true, 1}}) {
+        CHECK(one.any());
+        adapted_vit const weights{small_config(), one};
+        auto const& a = weights.blocks[0].adapters;
+        CHECK(a.T_Adapter_in.has_value() == (one.attention_input == input::shared));
+        for (auto const* each : {&a.T_Adapter_in_q, &a.T_Adapter_in_k, &a.T_Adapter_in_v}) CHECK(each->has_value() == (one.attention_input == input::separate));
+        CHECK((a.S_Adapter.has_value() == one.attention_output && a.MLP_Adapter.has_value() == one.mlp_input && a.MLP_Adapter_out.has_value() == one.mlp_output));
+    }
+    CHECK(merged_vit{small_config(), default_adapters(48)}.layout == adapter_layout::none());
+    CHECK(default_adapters(48) == adapter_layout{input::shared, true, true, true, 12});
+    CHECK(default_adapters(3).rank == 1);
+}
+
+TEST_CASE("draw_missing: every role has its numbers, of its own stream") {
+    for (bool const random : {false, true}) {
+        auto const weights = random_weights<with_adapters>(small_config(), default_adapters(48), {.seed = 5, .adapters = random ? adapter_init::random : adapter_init::zero});
+        for_each_tensor(weights, [&](std::string const& name, stored_tensor const& tensor, shape const& sizes, parameter_role role) {
+            CAPTURE(name);
+            REQUIRE(tensor.sizes() == sizes);
+            REQUIRE(tensor.type() == dtype::f32);
+            using r = parameter_role;
+            float const constant = role == r::norm_weight ? 1.0F : 0.0F;
+            float deviation = 0;
+            if (role == r::weight || role == r::adapter_in_weight || (role == r::embedding && name != "backbone.temporal_embedding")) deviation = 0.02F;
+            if (random && (role == r::adapter_in_bias || role == r::adapter_out_weight || role == r::adapter_out_bias)) deviation = 0.02F;
+            if (role == r::head_weight) deviation = 0.01F;
+            counter_rng const rng{5, detail::name_hash(name)};
+            std::size_t other = 0;
+            for (std::size_t i = 0; i < tensor.count(); ++i) other += tensor.as<float>()[i] == constant + deviation * rng.normal(i) ? 0U : 1U;
+            CHECK(other == 0);
+        });
+    }
+    CHECK(detail::name_hash("") == 0xcbf29ce484222325U);
+    CHECK(detail::name_hash("a") == 0xaf63dc4c8601ec8cU); // FNV-1a's published answer
+    auto const clip = random_clip(small_config(), 4);
+    CHECK((clip.extent(0) == 4 && clip.extent(1) == 3 && clip.extent(2) == 16 && clip.extent(3) == 16));
+    counter_rng const rng{4, detail::name_hash("clip")};
+    CHECK((clip.data()[0] == rng.normal(0) && clip.data()[3071] == rng.normal(3071)));
 }

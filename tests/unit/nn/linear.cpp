@@ -58,3 +58,13 @@ TEST_CASE("sizes that do not fit are an error and nothing is written") {
     CHECK_THROWS_AS(apply(layer, x, dynamic_tensor<float, 2>{4, 3}), precondition_error);
     CHECK(y(0, 0) == 5.F);
 }
+
+TEST_CASE("static layers compute on matrices and vectors") {
+    static_linear<float, 2, 3> const layer{{{1, 2, 3, 4, 5, 6}}, {{10, 20}}};
+    auto const rows = apply(layer, static_tensor<float, 2, 3>{{1, 0, 0, 1, 1, 1}});
+    CHECK((rows(0, 0) == 11 && rows(0, 1) == 24 && rows(1, 0) == 16 && rows(1, 1) == 35));
+    auto const one = apply(layer, static_tensor<float, 3>{{0, 0, 2}});
+    CHECK((one(0) == 16 && one(1) == 32));
+    CHECK(layer == static_linear<float, 2, 3>{{{1, 2, 3, 4, 5, 6}}, {{10, 20}}});
+    CHECK_FALSE(layer == static_linear<float, 2, 3>{{{1, 2, 3, 4, 5, 6}}, {{10, 21}}});
+}

@@ -1,4 +1,7 @@
 #include <zeroi2v/nn/merge.hpp>
+
+#include "cancelling_merge.hpp"
+
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/random.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
@@ -8,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -527,4 +531,203 @@ TEST_CASE("static and run-time merge agree") {
     static_linear<float, 1, 1> const large{{{3e38F}}, {{0}}};
     static_linear_adapter<float, 1, 1> const doubling{{{{1}}, {{0}}}, {{{1}}, {{0}}}};
     CHECK_THROWS_AS((void)merge(large, doubling, before, 1), checkpoint_error);
+}
+
+namespace {
+
+/// A merged weight (70,70), what is measured on it, and a way to spoil it.
+struct measured_merge {
+    stored_linear layer = drawn_linear(dtype::f32, 70, 70, 1);
+    stored_linear_adapter adapter = drawn_adapter(dtype::f32, 70, 6, 3);
+    stored_linear merged = merge(layer, adapter, before, 0.5);
+
+    merge_report operator()() {
+        detail::line_merge job{detail::elements_of(std::as_const(layer.weight)), detail::elements_of(merged.weight), {0, 70},
+                               detail::checked_elements(adapter, "linear"), true, 0.5};
+        job.prepare_measure();
+        merge_report report;
+        for (std::size_t b = 0; b < job.blocks(); ++b) job.measure<float>(b, report);
+        return report;
+    }
+    /// Element (row,column), `units` of its neighbours' distance away.
+    merge_report with(std::size_t row, std::size_t column, double units) {
+        float& value = merged.weight.as<float>()[row * 70 + column];
+        float const kept = value;
+        value = static_cast<float>(static_cast<double>(kept) + units * ulp<float>(static_cast<double>(kept)));
+        auto const report = (*this)();
+        value = kept;
+        return report;
+    }
+    /// What the roundings of a whole line may sum up to, in units of element (row,column).
+    double allowed(std::size_t row, std::size_t column) {
+        auto const values = merged.weight.as<float>();
+        double sum = 0;
+        for (std::size_t c = 0; c < 70; ++c) sum += ulp<float>(static_cast<double>(values[row * 70 + c])) / 2;
+        return sum / ulp<float>(static_cast<double>(values[row * 70 + column]));
+    }
+};
+
+} // namespace
+
+TEST_CASE("32 elements of a line, spread over all of it, are compared one by one") {
+    measured_merge of;
+    CHECK(of().max_ulp <= 0.5001);
+    std::size_t first = 0, seen = 0;
+    for (std::size_t column = 0; column < 70; ++column) {
+        bool const sampled = of.with(40, column, 3).max_ulp > 2.4;
+        CHECK(sampled == (column == first * 70 / 32 && first < 32));
+        if (sampled) ++seen, ++first;
+    }
+    CHECK(seen == 32);
+}
+
+TEST_CASE("the tolerance of a line is the sum of its roundings: what is beyond it is refused, what is below is not") {
+    measured_merge of;
+    constexpr std::size_t column = 1; // compared with its line only
+    for (std::size_t const row : {0U, 33U, 69U}) {
+        double const line = of.allowed(row, column);
+        CHECK(of.with(row, column, std::round(2.2 * line)).max_line_error > 1.1); // 2.2, less what this line's own roundings sum up to
+        CHECK_FALSE(of.with(row, column, std::round(2.2 * line)).holds());
+        CHECK(of.with(row, column, std::round(0.2 * line)).max_line_error < 0.9);
+        CHECK(of.with(row, column, std::round(0.2 * line)).holds());
+        CHECK_FALSE(of.with(row, column, -std::round(2.2 * line)).holds());
+    }
+}
+
+TEST_CASE("two errors of a line that cancel each other are seen by half of the signs") {
+    measured_merge of;
+    auto const values = of.merged.weight.as<float>().subspan(5 * 70, 70);
+    std::size_t seen = 0, pairs = 0;
+    for (std::size_t const a : {1U, 3U, 5U})
+        for (std::size_t const b : {7U, 9U, 12U, 14U, 16U, 18U}) {
+            float const kept_a = values[a], kept_b = values[b];
+            values[a] += 0.01F;
+            values[b] -= 0.01F;
+            seen += of().holds() ? 0U : 1U;
+            ++pairs;
+            values[a] = kept_a;
+            values[b] = kept_b;
+        }
+    CHECK(seen >= pairs / 4);
+    CHECK(seen <= 3 * pairs / 4);
+}
+
+TEST_CASE("merges of doubles hold, whose sums are no more exact than their elements") {
+    auto const fill = [](auto& t, std::uint64_t seed) {
+        counter_rng const rng{seed};
+        for (std::size_t i = 0; i < t.size(); ++i) t.data()[i] = static_cast<double>(rng.normal(i)) + 1e-9 * static_cast<double>(rng.normal(i + 1000000));
+    };
+    for (std::size_t const width : {7U, 64U, 200U}) {
+        dynamic_linear<double> layer{dynamic_tensor<double, 2>{40, width}, dynamic_tensor<double, 1>{40}};
+        auto adapter = make_linear_adapter<double>(width, 30);
+        fill(layer.weight, 1);
+        fill(layer.bias, 2);
+        fill(adapter.D_fc1.weight, 3);
+        fill(adapter.D_fc1.bias, 4);
+        fill(adapter.D_fc2.weight, 5);
+        fill(adapter.D_fc2.bias, 6);
+        auto const [merged, report] = merge_measured(layer, adapter, before, 0.5);
+        CHECK(report.max_line_error <= 1);
+        CHECK(report.max_line_error > 0);
+        CHECK(report.elements == 40 * width + 40);
+        for (std::size_t r = 0; r < 40; r += 13)
+            for (std::size_t c = 0; c < width; c += 5) {
+                long double sum = static_cast<long double>(layer.weight(r, c));
+                for (std::size_t k = 0; k < 30; ++k) {
+                    long double hidden = 0;
+                    for (std::size_t j = 0; j < width; ++j) hidden += static_cast<long double>(layer.weight(r, j)) * static_cast<long double>(adapter.D_fc2.weight(j, k));
+                    sum += 0.5L * hidden * static_cast<long double>(adapter.D_fc1.weight(k, c));
+                }
+                CHECK(static_cast<double>(merged.weight(r, c)) == doctest::Approx(static_cast<double>(sum)).epsilon(1e-11));
+            }
+    }
+}
+
+TEST_CASE("a product that cancels beyond double's digits does not hold: two orders of it differ") {
+    auto const [layer, adapter] = cancelling_merge(24);
+    auto const report = merge_measured(layer, adapter, before, 1).report;
+    CHECK(report.max_ulp > 1.5);
+    CHECK_FALSE(report.holds());
+}
+
+TEST_CASE("a report holds up to one unit, and what is not finite is the worst") {
+    double const above = std::nextafter(1.0, 2.0), infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+    CHECK(merge_report{.max_ulp = 1, .max_line_error = 1}.holds());
+    CHECK_FALSE(merge_report{.max_ulp = above, .max_line_error = 0}.holds());
+    CHECK_FALSE(merge_report{.max_ulp = 0, .max_line_error = above}.holds());
+    CHECK(detail::worse(1, 2) == 2);
+    CHECK(detail::worse(3, 2) == 3);
+    for (double const bad : {nan, infinity}) {
+        CHECK(detail::worse(bad, 0) == infinity);
+        CHECK(detail::worse(0, bad) == infinity);
+    }
+    merge_report sum{.elements = 1, .with_delta = 2, .unchanged = 1, .compared = 4};
+    sum += merge_report{.elements = 10, .with_delta = 6, .unchanged = 3, .compared = 40, .max_ulp = 0.25, .max_line_error = 0.5};
+    CHECK((sum.elements == 11 && sum.with_delta == 8 && sum.unchanged == 4 && sum.share_unchanged == 0.5 && sum.compared == 44));
+    CHECK((sum.max_ulp == 0.25 && sum.max_line_error == 0.5));
+    merge_report none;
+    none += merge_report{.elements = 3};
+    CHECK(none.share_unchanged == 0);
+}
+
+TEST_CASE("rows of adapters are ascending ranges, each with its adapter; arrays have the type that follows from theirs") {
+    auto const layer = drawn_linear(dtype::f32, 12, 4, 1);
+    auto const adapter = drawn_adapter(dtype::f32, 4, 2, 3);
+    auto const refused = [&](std::vector<adapter_of_rows> const& all) {
+        CHECK_THROWS_WITH_AS((void)merge_rows_measured(layer, all, 0.5),
+                             "zeroi2v::merge: adapters of rows must be given in ascending order, without overlap", precondition_error);
+    };
+    refused({{{5, 3}, &adapter}});
+    refused({{{0, 4}, nullptr}});
+    refused({{{4, 8}, &adapter}, {{0, 4}, &adapter}});
+    refused({{{0, 5}, &adapter}, {{4, 8}, &adapter}});
+    CHECK_NOTHROW((void)merge_rows_measured(layer, std::vector<adapter_of_rows>{{{0, 4}, &adapter}, {{4, 4}, &adapter}, {{4, 12}, &adapter}}, 0.5));
+
+    dynamic_linear<float> const array{dynamic_tensor<float, 2>{3, 4}, dynamic_tensor<float, 1>{3}};
+    auto const detour = make_linear_adapter<float>(4, 2);
+    CHECK_NOTHROW((void)merge(array, detour, before, 0.5, {.type = dtype::f32}));
+    CHECK_THROWS_WITH_AS((void)merge(array, detour, before, 0.5, {.type = dtype::bf16}), "zeroi2v::merge: the result's type follows from the arrays' types",
+                         precondition_error);
+}
+
+TEST_CASE("a bias is merged as exactly as a weight, and its delta counts") {
+    for (bool const is_before : {true, false}) {
+        auto const layer = drawn_linear(dtype::bf16, 21, 21, 1);
+        auto const adapter = drawn_adapter(dtype::bf16, 21, 4, 3);
+        auto const [merged, report] = is_before ? merge_measured(layer, adapter, before, 0.5) : merge_measured(layer, adapter, after, 0.5);
+        CHECK(report.with_delta == 21 * 21 + 21);
+        std::size_t unchanged = 0;
+        for (std::size_t i = 0; i < 21 * 21; ++i) unchanged += merged.weight.value(i) == layer.weight.value(i) ? 1U : 0U;
+        for (std::size_t i = 0; i < 21; ++i) unchanged += merged.bias.value(i) == layer.bias.value(i) ? 1U : 0U;
+        CHECK(report.unchanged == unchanged);
+        CHECK(report.share_unchanged == doctest::Approx(static_cast<double>(unchanged) / (21 * 21 + 21)));
+    }
+}
+
+TEST_CASE("static merges on either side are the run-time ones, for weights that no compiler saw") {
+    counter_rng const rng{17};
+    std::uint64_t drawn_numbers = 0;
+    auto const fill = [&](auto& t) {
+        for (auto& x : t.elements) x = static_cast<float>(rng.normal(drawn_numbers++));
+    };
+    static_linear<float, 3, 4> layer{};
+    static_linear_adapter<float, 4, 2> narrow{};
+    static_linear_adapter<float, 3, 2> wide{};
+    fill(layer.weight);
+    fill(layer.bias);
+    for (auto* part : {&narrow.D_fc1}) fill(part->weight), fill(part->bias);
+    for (auto* part : {&narrow.D_fc2}) fill(part->weight), fill(part->bias);
+    for (auto* part : {&wide.D_fc1}) fill(part->weight), fill(part->bias);
+    for (auto* part : {&wide.D_fc2}) fill(part->weight), fill(part->bias);
+    auto const same = [](auto const& fixed, auto const& dynamic) {
+        for (std::size_t i = 0; i < 12; ++i) CHECK(fixed.weight.elements[i] == dynamic.weight.data()[i]);
+        for (std::size_t i = 0; i < 3; ++i) CHECK(fixed.bias.elements[i] == dynamic.bias.data()[i]);
+    };
+    same(merge(layer, narrow, before, 0.25), merge_measured(layer, narrow, before, 0.25).linear);
+    same(merge(layer, wide, after, 0.25), merge_measured(layer, wide, after, 0.25).linear);
+    auto const kept = merge(layer, narrow, before, 0.0);
+    CHECK(kept == layer);
+    narrow.D_fc2.bias.elements[1] = std::numeric_limits<float>::infinity();
+    CHECK_THROWS_WITH_AS((void)merge(layer, narrow, before, 0.25), "zeroi2v::merge: the result must be finite in its element type", checkpoint_error);
+    static_assert(std::same_as<wider_element<f16, bf16>, float> && std::same_as<wider_element<f16, f16>, f16> && std::same_as<wider_element<bf16, double>, double>);
 }

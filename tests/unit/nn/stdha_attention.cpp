@@ -262,3 +262,32 @@ TEST_CASE("shapes and maps that do not fit are errors, and y stays as it was") {
     CHECK_THROWS_AS(stdha_attention<three>(gaps, gaps, gaps, small), precondition_error);
     CHECK(y(0, 0, 0, 0) == 5.0F);
 }
+
+TEST_CASE("y may be q and nothing else that is read") {
+    constexpr std::size_t frames = 3, tokens = 4, heads = 3, dim = 5, width = heads * dim;
+    auto const q = drawn(frames, tokens, heads, dim, 1), other = drawn(frames, tokens, heads, dim, 2);
+    auto k = other, v = other, both = other;
+    char const* const of_k = "zeroi2v::attention: y must share no element with k";
+    char const* const of_v = "zeroi2v::attention: y must share no element with v";
+    char const* const of_q = "zeroi2v::attention: y must be q, or share no element with it";
+    CHECK_THROWS_WITH_AS(stdha_attention<three>(q, k, v, k), of_k, precondition_error);
+    CHECK_THROWS_WITH_AS(stdha_attention<three>(q, k, v, v), of_v, precondition_error);
+    CHECK_THROWS_WITH_AS(stdha_attention(q, both, both, both, three), of_k, precondition_error);
+    CHECK_THROWS_WITH_AS(stdha_attention<three>(both, both, v, both), of_k, precondition_error); // though y is q
+    CHECK(same_bits(k, other)); // and nothing was written
+    CHECK(same_bits(v, other));
+
+    // Of one product (T,N,3C) y is any part that is not read, or q.
+    std::vector<float> fused(2 * frames * tokens * 4 * width, 0.25F);
+    auto const strided_part = [&](std::size_t first, std::size_t token_stride) {
+        return tensor_view<float, dims<4>, strided<4>>{fused.data() + first, dims<4>{frames, tokens, heads, dim},
+                                                       strided<4>{{tokens * token_stride, token_stride, dim, 1}}};
+    };
+    auto const part = [&](std::size_t first) { return strided_part(first, 4 * width); };
+    CHECK_NOTHROW(stdha_attention<three>(part(0), part(width), part(2 * width), part(3 * width)));
+    CHECK_NOTHROW(stdha_attention<three>(part(0), part(width), part(2 * width), part(0)));
+    CHECK_THROWS_WITH_AS(stdha_attention<three>(part(0), part(width), part(2 * width), part(width)), of_k, precondition_error);
+    CHECK_THROWS_WITH_AS(stdha_attention<three>(part(0), part(width), part(2 * width), part(3 * width - 1)), of_v, precondition_error);
+    CHECK_THROWS_WITH_AS(stdha_attention<three>(part(width), part(2 * width), part(3 * width), part(1)), of_q, precondition_error);
+    CHECK_THROWS_WITH_AS(stdha_attention<three>(part(0), part(width), part(2 * width), strided_part(0, 5 * width)), of_q, precondition_error);
+}

@@ -5,6 +5,7 @@
 
 #include <zeroi2v/ops/reference/attention.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
+#include <utility>
 
 using namespace zeroi2v;
 using namespace zeroi2v::test;
@@ -219,4 +220,48 @@ TEST_CASE("attention touches nothing outside its operands and refuses what does 
     CHECK_THROWS_AS(static_cast<void>(c.on(*tables().front(), serial, [](std::size_t, std::size_t) { return 2; })), precondition_error);
     std::vector<float> y(c.result_size());
     CHECK_THROWS_AS(attention(*tables().front(), serial, c.shape, c.part(0), c.part(1), c.part(2), c.result(y), own, std::span<float>{}), precondition_error);
+}
+
+TEST_CASE("attention: each argument that does not fit is refused with its sentence, and nothing is written") {
+    serial_executor serial;
+    clip c{{2, 3, 3, 2, 4}, 1};
+    kernel_table const& table = *tables().front();
+    auto const kept = c.qkv;
+    std::vector<float> const untouched(c.result_size(), -1.0F);
+    auto result = untouched;
+    std::size_t const floats = attention_scratch_floats(table, c.shape, 1);
+    CHECK(floats == table.attention_scratch(3, 4));
+    CHECK(attention_scratch_floats(table, c.shape, 3) == 3 * floats);
+    CHECK(attention_scratch_floats(table, c.shape, 0) == floats);
+    CHECK(attention_scratch_floats(table, c.shape, -2) == floats);
+    aligned_buffer memory{(floats + 16) * sizeof(float)};
+    auto* const scratch = reinterpret_cast<float*>(memory.data());
+    auto const part = [&](std::size_t which) { return token_rows<float>{c.qkv.data() + which * c.width(), c.shape.keys * 3 * c.width(), 3 * c.width(), c.shape.head_dim}; };
+    auto const refused = [&](char const* sentence, token_rows<float> y, std::span<float> room, executor& workers) {
+        CHECK_THROWS_WITH_AS(attention(table, workers, c.shape, c.part(0), c.part(1), c.part(2), y, own, room), sentence, precondition_error);
+    };
+    char const* const small = "zeroi2v::attention: scratch is too small";
+    refused(small, c.result(result), {scratch, floats - 1}, serial);
+    thread_team two{2};
+    refused(small, c.result(result), {scratch, floats}, two);
+    refused("zeroi2v::attention: scratch must be aligned to 64", c.result(result), {scratch + 1, floats}, serial);
+    refused("zeroi2v::attention: y must share no element with k", part(1), {scratch, floats}, serial);
+    refused("zeroi2v::attention: y must share no element with v", part(2), {scratch, floats}, serial);
+    auto moved = part(0);
+    ++moved.data;
+    refused("zeroi2v::attention: y must be q, or share no element with it", moved, {scratch, floats}, serial);
+    auto other_strides = part(0);
+    std::swap(other_strides.frame_stride, other_strides.token_stride);
+    refused("zeroi2v::attention: y must be q, or share no element with it", other_strides, {scratch, floats}, serial);
+    CHECK_THROWS_WITH_AS(attention(table, serial, c.shape, c.part(0), c.part(1), c.part(2), c.result(result), [](std::size_t, std::size_t) { return 2; }, {scratch, floats}),
+                         "zeroi2v::attention: source must name a frame of the clip", precondition_error);
+    CHECK(c.qkv == kept);
+    CHECK(result == untouched);
+    // One query per frame, as of a last layer, in place of q, beside all keys: elements of k lie between those of y.
+    c.shape.queries = 1;
+    CHECK_NOTHROW(attention(table, serial, c.shape, c.part(0), c.part(1), c.part(2), part(0), own, {scratch, floats}));
+    // Nothing to do: no frame, query or dimension.
+    for (attention_shape const& none : {attention_shape{0, 3, 3, 2, 4}, attention_shape{2, 0, 3, 2, 4}, attention_shape{2, 3, 3, 0, 4}, attention_shape{2, 3, 3, 2, 0}})
+        CHECK_NOTHROW(attention(table, serial, none, c.part(0), c.part(1), c.part(2), c.result(result), own, {scratch, floats}));
+    CHECK(result == untouched);
 }

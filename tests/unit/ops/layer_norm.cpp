@@ -142,3 +142,39 @@ TEST_CASE("layer_norm refuses shapes that do not fit") {
     CHECK_THROWS_AS(layer_norm(table, serial, {x.data(), 2, 3}, w, w, {x.data(), 3, 2}), precondition_error);
     layer_norm(table, serial, {x.data(), 0, 3}, w, w, {x.data(), 0, 3});
 }
+
+TEST_CASE("layer_norm of differences as large as float has, and of a row so long that its mean is far off") {
+    for (kernel_table const* table : tables()) {
+        for (float const size : {1e38F, 1.7e38F, 3e38F}) // the largest power of two that still has an inverse, and beyond
+            for (std::size_t const width : {2U, 8U, 19U}) {
+                std::vector<float> x(width, 0.0F);
+                x[0] = size;
+                x[1] = -size;
+                std::vector<float> const ones(x.size(), 1.0F), zeros(x.size(), 0.0F);
+                for (float const eps : {0.0F, 1e-5F}) {
+                    auto const [y, want] = compute(*table, x, x.size(), ones, zeros, eps);
+                    CHECK_MESSAGE(max_error(y, want, one) <= 2e-6, name_of(*table) << " size " << size << " width " << width);
+                }
+            }
+        std::size_t const width = 300'000;
+        std::vector<float> const weight(width, 2.0F), bias(width, 0.5F);
+        for (std::size_t i = 0; i < 8; ++i) {
+            counter_rng const rng{i};
+            auto const y = compute(*table, std::vector<float>(width, rng.normal(0)), width, weight, bias, 0.0F).y;
+            CHECK(std::all_of(y.begin(), y.end(), [](float value) { return std::fabs(value - 0.5F) < 0.1F; }));
+        }
+    }
+}
+
+TEST_CASE("layer_norm: each argument that does not fit is refused with its sentence") {
+    kernel_table const& table = *tables().front();
+    serial_executor serial;
+    std::vector<float> x(6, 1.0F), y(6, -1.0F), w(3), longer(4);
+    char const* const of_y = "zeroi2v::layer_norm: y must have the shape of x";
+    char const* const of_weights = "zeroi2v::layer_norm: weight and bias must have one value per column";
+    CHECK_THROWS_WITH_AS(layer_norm(table, serial, {x.data(), 2, 3}, w, w, {y.data(), 1, 3}), of_y, precondition_error);
+    CHECK_THROWS_WITH_AS(layer_norm(table, serial, {x.data(), 2, 3}, w, w, {y.data(), 2, 2}), of_y, precondition_error);
+    CHECK_THROWS_WITH_AS(layer_norm(table, serial, {x.data(), 2, 3}, longer, w, {y.data(), 2, 3}), of_weights, precondition_error);
+    CHECK_THROWS_WITH_AS(layer_norm(table, serial, {x.data(), 2, 3}, w, longer, {y.data(), 2, 3}), of_weights, precondition_error);
+    CHECK(y == std::vector<float>(6, -1.0F));
+}

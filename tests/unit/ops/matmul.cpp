@@ -142,12 +142,24 @@ TEST_CASE("rows and channels beside two tiles, k beside a tile and beside a bloc
         }
 }
 
-TEST_CASE("rows are rounded to bf16 as bf16 rounds, and padded with zeros") {
+// A kernel of bf16 weights either rounds its rows as bf16 rounds, or multiplies them as they are: of every table it is known which.
+TEST_CASE("rows for bf16 weights are rounded as bf16 rounds and padded with zeros, or not rounded at all") {
     counter_rng const rng{9};
-    std::size_t rounded = 0;
+    std::size_t judged = 0;
     for (kernel_table const* table : tables()) {
         matmul_kernel const& kernel = table->bf16;
-        if (kernel.prepare_rows == nullptr) continue; // reads floats
+        bool const multiplies_bf16 = table->level == isa::avx512bf16 || table->level == isa::amx;
+        CHECK((kernel.prepare_rows != nullptr) == multiplies_bf16);
+        {
+            serial_executor serial;
+            std::vector<float> const fine{1.0F + 0x1p-20F, -3.0F - 0x1p-20F, 0x1p-140F}, weight{1.0F, 1.0F, 0.0F};
+            packed_matrix const packed{*table, dtype::bf16, matrix_view<float const>{weight.data(), 1, 3}};
+            float c = 0;
+            problem{*table, serial}({fine.data(), 1, 3}, packed, {}, {&c, 1, 1});
+            CHECK(c == (multiplies_bf16 ? -2.0F : fine[0] + fine[1]));
+            ++judged;
+        }
+        if (!multiplies_bf16) continue;
         for (std::size_t k = 1; k <= 130; ++k)
             for (bool const special : {false, true}) {
                 std::vector<float> row(k);
@@ -162,13 +174,12 @@ TEST_CASE("rows are rounded to bf16 as bf16 rounds, and padded with zeros") {
                 float scale = 0;
                 kernel.prepare_rows({row.data(), k, 1, k, prepared.data(), &scale});
                 auto const* const got = reinterpret_cast<std::uint16_t const*>(prepared.data());
-                bool equal = true;
+                bool equal = scale == 1.0F;
                 for (std::size_t i = 0; i < kernel.prepared_stride(k); ++i) equal = equal && got[i] == (i < k ? bf16{row[i]}.bits : 0);
                 CHECK_MESSAGE(equal, name_of(*table) << " K " << k);
-                ++rounded;
             }
     }
-    MESSAGE(rounded << " rows rounded");
+    CHECK(judged == tables().size());
 }
 
 // A sum of one sign grows with every product, and so does each rounding: within a block of 256 to about 6 units. Unblocked
@@ -369,36 +380,38 @@ TEST_CASE("the same bits for every cut of the rows, every number of threads, eve
         }
 }
 
+// Where a kernel takes long k in slabs, and where it takes any k in one pass and wants no room: known of every table.
 TEST_CASE("long k: the same bits with room for partial sums and without, for every number of threads") {
-    std::size_t in_slabs = 0;
+    std::size_t judged = 0;
     for (std::size_t const k : {1280U, 3000U, 3072U, 4609U})
         for (dtype const type : {dtype::f32, dtype::bf16})
             for (kernel_table const* table : tables()) {
                 matmul_kernel const& kernel = *table->matmul(type);
-                if (kernel.k_slab == 0) continue; // takes any k in one pass
+                bool const wide = table->level != isa::sse2 && table->level != isa::avx2;
+                CHECK((kernel.k_slab != 0) == (wide && kernel.prepare_rows == nullptr));
                 CHECK(k > kernel.k_slab);
                 std::size_t const n = 2 * kernel.panel_width + 5;
-                for (std::size_t const m : {std::size_t{3}, 2 * kernel.row_block + 5}) {
-                    auto const a = normal_floats(m * k, k), w = normal_floats(n * k, k + 1), residual = normal_floats(m * n, k + 2);
+                for (std::size_t const m : {std::size_t{3}, 5 + 2 * (kernel.k_slab != 0 ? kernel.row_block : kernel.row_tile)}) {
+                    auto const a = random_floats(m * k, k), w = random_floats(n * k, k + 1), residual = random_floats(m * n, k + 2);
                     packed_matrix const packed{*table, type, matrix_view<float const>{w.data(), n, k}};
                     epilogue const after{activation::quick_gelu, {residual.data(), m, n}};
+                    std::size_t const needed = detail::prepared_bytes(packed, m), wanted = matmul_scratch_bytes(packed, m);
+                    CHECK(wanted == (kernel.k_slab != 0 ? m * 3 * kernel.panel_width * sizeof(float) : needed));
+                    aligned_buffer scratch{std::max(wanted, std::size_t{64})};
                     std::vector<float> one_pass(m * n);
                     serial_executor serial;
-                    matmul(*table, serial, {a.data(), m, k}, packed, after, {one_pass.data(), m, n});
-                    aligned_buffer scratch{matmul_scratch_bytes(packed, m)};
-                    CHECK(scratch.size() >= m * n * sizeof(float));
+                    matmul(*table, serial, {a.data(), m, k}, packed, after, {one_pass.data(), m, n}, {scratch.data(), needed});
                     for (int const threads : {1, 2, 3}) {
                         thread_team team{threads};
                         std::memset(scratch.data(), 0xff, scratch.size()); // NaN: what is there before must not matter
                         std::vector<float> c(m * n);
                         matmul(*table, team, {a.data(), m, k}, packed, after, {c.data(), m, n}, {scratch.data(), scratch.size()});
-                        ++in_slabs;
-                        CHECK_MESSAGE(std::memcmp(c.data(), one_pass.data(), c.size() * sizeof(float)) == 0,
-                                      name_of(*table) << " " << dtype_name(type) << " M " << m << " K " << k << " threads " << threads);
+                        ++judged;
+                        CHECK_MESSAGE(same_bits(c, one_pass), name_of(*table) << " " << dtype_name(type) << " M " << m << " K " << k << " threads " << threads);
                     }
                 }
             }
-    MESSAGE(in_slabs << " products in slabs");
+    CHECK(judged == 4 * 2 * tables().size() * 2 * 3);
 }
 
 TEST_CASE("the activation in registers is quick_gelu, bit for bit") {
@@ -503,4 +516,48 @@ TEST_CASE("wrong shapes are refused before anything is written") {
     CHECK(c == std::vector<float>(6, -1.0F));
     if (tables().size() > 1)
         CHECK_THROWS_AS(matmul(*tables().back(), serial, {a.data(), 2, 4}, packed, {}, {c.data(), 2, 3}), precondition_error);
+}
+
+TEST_CASE("what a matmul is given is looked at piece by piece") {
+    serial_executor serial;
+    std::vector<float> const w(12, 1.0F), a(8, 1.0F);
+    std::vector<float> c(6, -1.0F), residual(6, 1.0F);
+    for (kernel_table const* table : tables()) {
+        packed_matrix const packed{*table, dtype::f32, matrix_view<float const>{w.data(), 3, 4}};
+        packed_matrix const bytes{*table, dtype::i8, matrix_view<float const>{w.data(), 3, 4}};
+        std::size_t const needed = matmul_scratch_bytes(bytes, 2);
+        aligned_buffer scratch{needed + 64};
+        auto const refused = [&](char const* sentence, packed_matrix const& weights, matrix_view<float const> x, matrix_view<float const> more, matrix_view<float> y, std::span<std::byte> room) {
+            CHECK_THROWS_WITH_AS(matmul(*table, serial, x, weights, {.residual = more}, y, room), sentence, precondition_error);
+        };
+        matrix_view<float const> const x{a.data(), 2, 4};
+        matrix_view<float> const y{c.data(), 2, 3};
+        char const* const of_a = "zeroi2v::matmul: a must have as many columns as the weights have inputs";
+        char const* const of_c = "zeroi2v::matmul: c must be rows of a by outputs of the weights";
+        char const* const of_residual = "zeroi2v::matmul: residual must have the shape of c";
+        refused(of_a, packed, {a.data(), 2, 3}, {}, y, {});
+        refused(of_c, packed, x, {}, {c.data(), 1, 3}, {});
+        refused(of_c, packed, x, {}, {c.data(), 2, 2}, {});
+        refused(of_residual, packed, x, {residual.data(), 1, 3}, y, {});
+        refused(of_residual, packed, x, {residual.data(), 2, 2}, y, {});
+        refused("zeroi2v::matmul: weights must be packed for these kernels", packed_matrix{}, x, {}, y, {});
+        refused("zeroi2v::matmul: scratch is too small", bytes, x, {}, y, {scratch.data(), needed - 1});
+        refused("zeroi2v::matmul: scratch must be aligned to 64", bytes, x, {}, y, {scratch.data() + 4, needed});
+        CHECK(c == std::vector<float>(6, -1.0F));
+        for (kernel_table const* other : tables()) {
+            if (other == table) continue;
+            packed_matrix const foreign{*other, dtype::f32, matrix_view<float const>{w.data(), 3, 4}};
+            refused("zeroi2v::matmul: weights must be packed for these kernels", foreign, x, {}, y, {});
+        }
+        // What a kernel prepares its rows in: their scales, then the rows, each on cache lines of its own.
+        matmul_kernel const& kernel = bytes.kernel();
+        CHECK(needed == 64 + 2 * kernel.prepared_stride(4) * kernel.activation_bytes);
+        CHECK(detail::prepared_bytes(bytes, 17) == 128 + 17 * kernel.prepared_stride(4) * kernel.activation_bytes);
+        CHECK(detail::prepared_bytes(packed, 17) == 0);
+        CHECK(detail::partial_bytes(packed, 17) == 0);
+        matmul(*table, serial, x, bytes, {}, y, {scratch.data(), needed});
+        CHECK(c == std::vector<float>(6, 4.0F));
+        std::fill(c.begin(), c.end(), -1.0F);
+    }
+    CHECK_THROWS_WITH_AS(matmul(matrix_view<float const>{a.data(), 2, 4}, packed_matrix{}, {}, matrix_view<float>{c.data(), 2, 3}), "zeroi2v::matmul: weights must be packed", precondition_error);
 }

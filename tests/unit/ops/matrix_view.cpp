@@ -45,3 +45,15 @@ TEST_CASE("elements of a row that are not contiguous are refused") {
     tensor_view<float, dims<2>, strided<2>> const column{values.data(), {3, 1}, {{4, 9}}};
     CHECK(matrix_view<float>{column}.stride == 4);
 }
+
+TEST_CASE("empty and equal shapes, and conversions that keep the stride") {
+    float values[12] = {};
+    matrix_view<float> const m{values, 2, 3, 5};
+    CHECK((m.same_shape(2, 3) && !m.same_shape(3, 3) && !m.same_shape(2, 2) && !m.empty()));
+    CHECK((matrix_view<float>{values, 0, 3}.empty() && matrix_view<float>{values, 3, 0}.empty()));
+    matrix_view<float const> const read = m;
+    CHECK((read.data == values && read.rows == 2 && read.columns == 3 && read.stride == 5 && read.row(1) == values + 5));
+    CHECK((matrix_view<float>{values, 4, 3}.stride == 3));
+    tensor_view<float, dims<2>, strided<2>> const gaps{values, {2, 3}, {{6, 2}}};
+    CHECK_THROWS_WITH_AS((matrix_view<float>{gaps}), "zeroi2v::matrix_view: elements of a row must be contiguous", precondition_error);
+}

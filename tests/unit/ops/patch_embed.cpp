@@ -70,3 +70,19 @@ TEST_CASE("frames that are no multiple of the patch are refused") {
     CHECK_THROWS_AS(gather_patches(serial, clip, 3, {rows.data(), 3, 27}), precondition_error);
     gather_patches(serial, clip, 3, {rows.data(), 4, 27});
 }
+
+TEST_CASE("gather_patches: each size that does not fit is refused with its sentence") {
+    serial_executor serial;
+    std::vector<float> const pixels(3 * 6 * 9);
+    std::vector<float> rows(3 * 6 * 9, -1.0F);
+    view<float const, 4> const clip{pixels.data(), std::size_t{1}, std::size_t{3}, std::size_t{6}, std::size_t{9}};
+    char const* const of_patch = "zeroi2v::gather_patches: the frame must be a multiple of the patch";
+    char const* const of_rows = "zeroi2v::gather_patches: rows must be one per patch and as long as a patch";
+    CHECK_THROWS_WITH_AS(gather_patches(serial, clip, 0, {rows.data(), 6, 27}), of_patch, precondition_error);
+    CHECK_THROWS_WITH_AS(gather_patches(serial, clip, 2, {rows.data(), 12, 12}), of_patch, precondition_error); // 9 columns
+    CHECK_THROWS_WITH_AS(gather_patches(serial, clip, 9, {rows.data(), 1, 243}), of_patch, precondition_error); // 6 lines
+    CHECK_THROWS_WITH_AS(gather_patches(serial, clip, 3, {rows.data(), 5, 27}), of_rows, precondition_error);
+    CHECK_THROWS_WITH_AS(gather_patches(serial, clip, 3, {rows.data(), 6, 26}), of_rows, precondition_error);
+    CHECK(rows == std::vector<float>(3 * 6 * 9, -1.0F));
+    CHECK_NOTHROW(gather_patches(serial, clip, 3, {rows.data(), 6, 27}));
+}

@@ -108,3 +108,12 @@ TEST_CASE("arrays of every length from 0 to 1100, in place and anywhere in memor
         }
     }
 }
+
+TEST_CASE("quick_gelu refuses a result that is longer or shorter, and writes nothing") {
+    serial_executor serial;
+    std::vector<float> const x(5, 1.0F);
+    std::vector<float> y(6, -1.0F);
+    for (std::size_t const length : {4U, 6U})
+        CHECK_THROWS_WITH_AS(quick_gelu(*tables().front(), serial, x, std::span{y}.first(length)), "zeroi2v::quick_gelu: y must be as long as x", precondition_error);
+    CHECK(y == std::vector<float>(6, -1.0F));
+}

@@ -114,3 +114,24 @@ TEST_CASE("softmax: the same bits in place, for every number of threads, at any 
     std::vector<float> x(6);
     CHECK_THROWS_AS(softmax(*tables().front(), serial, {x.data(), 2, 3}, {x.data(), 3, 2}), precondition_error);
 }
+
+TEST_CASE("softmax at any stride, and what it refuses") {
+    serial_executor serial;
+    std::size_t const rows = 5, width = 7, stride = 10;
+    auto const x = normal_floats(rows * width, 3);
+    for (kernel_table const* table : tables()) {
+        auto const want = softmax_of(*table, x, width);
+        std::vector<float> spread(rows * stride, -7.0F), out(rows * (stride + 1), -7.0F);
+        for (std::size_t i = 0; i < x.size(); ++i) spread[i / width * stride + i % width] = x[i];
+        softmax(*table, serial, {spread.data(), rows, width, stride}, {out.data(), rows, width, stride + 1});
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            std::size_t const row = i / (stride + 1), column = i % (stride + 1);
+            if (out[i] != (column < width ? want[row * width + column] : -7.0F)) FAIL_CHECK("element " << i);
+        }
+        std::vector<float> y(6, -1.0F);
+        CHECK_THROWS_WITH_AS(softmax(*table, serial, {x.data(), 2, 3}, {y.data(), 1, 3}), "zeroi2v::softmax: y must have the shape of x", precondition_error);
+        CHECK_THROWS_WITH_AS(softmax(*table, serial, {x.data(), 2, 3}, {y.data(), 2, 2}), "zeroi2v::softmax: y must have the shape of x", precondition_error);
+        CHECK_NOTHROW(softmax(*table, serial, {x.data(), 0, 3}, {y.data(), 0, 3}));
+        CHECK(y == std::vector<float>(6, -1.0F));
+    }
+}

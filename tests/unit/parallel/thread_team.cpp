@@ -7,9 +7,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <sys/resource.h>
@@ -144,6 +146,22 @@ TEST_CASE("after a fork the child runs its parts alone") {
     CHECK(::waitpid(child, &status, 0) == child);
     CHECK(status == 0);
     CHECK(each_once(team, 6));
+}
+
+TEST_CASE("after a fork the child ends its copy of a team without waiting for threads that it does not have") {
+    std::optional<thread_team> team{std::in_place, 3};
+    CHECK(each_once(*team, 6));
+    pid_t const child = ::fork();
+    if (child == 0) {
+        ::alarm(5); // who waits, waits for ever
+        team.reset();
+        ::_exit(0);
+    }
+    REQUIRE(child > 0);
+    int status = -1;
+    CHECK(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    CHECK(each_once(*team, 6));
 }
 
 TEST_CASE("a system that refuses threads leaves a smaller team, and says so") {

@@ -29,3 +29,11 @@ TEST_CASE("equality compares the sizes, static or not, and the rank") {
     CHECK_FALSE(extents<2, 3>{} == dims<2>{3, 2});
     CHECK_FALSE(extents<2, 3>{} == dims<3>{2, 3, 1});
 }
+
+TEST_CASE("extents without a value are the static sizes, and zero where a size is dynamic") {
+    extents<2, dynamic, 5> const e;
+    CHECK((e.extent(0) == 2 && e.extent(1) == 0 && e.extent(2) == 5 && e.size() == 0));
+    CHECK(extents<2, 3>{2, 3}.size() == 6);
+    CHECK(extents{4, 5}.rank_dynamic() == 2);
+    CHECK_FALSE(dims<2>{2, 3} == dims<2>{2, 4});
+}

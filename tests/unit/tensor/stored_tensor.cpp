@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -87,4 +88,37 @@ TEST_CASE("a clone is what its original is, with no element more") {
     c = stored_tensor{dtype::f64, {5}};
     CHECK(c.type() == dtype::f64);
     CHECK(c.count() == 5);
+}
+
+TEST_CASE("an assignment that moves leaves nothing behind, and a const tensor is read as what it is only") {
+    stored_tensor from{dtype::f32, {2, 3}}, to{dtype::u8, {5}};
+    to = std::move(from);
+    CHECK(to.sizes() == shape{2, 3});
+    CHECK(from.sizes() == shape{0}); // NOLINT: the state after a move is part of the contract
+    CHECK(from.empty());             // NOLINT
+    stored_tensor const& read = to;
+    CHECK(read.as<float>().size() == 6);
+    CHECK_THROWS_WITH_AS((void)read.as<std::int32_t>(), "zeroi2v::stored_tensor::as: T must be the stored type", precondition_error);
+    CHECK_THROWS_AS((void)read.as<f16>(), precondition_error);
+}
+
+TEST_CASE("values of every type with a double, bytes that overflow are named by the shape") {
+    stored_tensor t{dtype::f64, {3}};
+    for (std::size_t i = 0; i < 3; ++i) t.as<double>()[i] = 0.1 * static_cast<double>(i + 1);
+    CHECK(t.value(2) == 0.1 * 3);
+    stored_tensor h{dtype::f16, {2}};
+    h.as<f16>()[1] = f16{-2.5F};
+    CHECK(h.value(1) == -2.5);
+    try {
+        stored_tensor const never{dtype::f64, {std::size_t{1} << 61, 2}};
+        FAIL("2^65 bytes");
+    } catch (model_error const& e) {
+        CHECK(e.code() == error_code::bad_config);
+        CHECK(std::string{e.what()} == "tensor of shape (2305843009213693952,2): the number of bytes overflows");
+    }
+    CHECK(shape{2, 3}[1] == 3);
+    CHECK(shape{}.rank() == 0);
+    auto const zeros = stored_tensor::zeros(dtype::i16, {2, 2});
+    CHECK(zeros.byte_size() == 8);
+    CHECK(zeros.bytes().size() == 8);
 }

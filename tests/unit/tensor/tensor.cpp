@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <utility>
 
 using namespace zeroi2v;
@@ -85,4 +86,24 @@ TEST_CASE("a size that contradicts the type is an error") {
     CHECK(mixed{3, 7, 4}.size() == 84);
     CHECK_THROWS_AS((mixed{2, 7, 4}), precondition_error);
     CHECK_THROWS_AS((mixed{3, 7, 5}), precondition_error);
+}
+
+TEST_CASE("sizes, ends and elements of a tensor and of what is const of it") {
+    tensor<int, extents<2, dynamic>> t{2, 3};
+    int next = 0;
+    for (int& x : t) x = next++;
+    auto const& read = t;
+    CHECK((read.size() == 6 && read.end() - read.begin() == 6 && t.end() - t.begin() == 6 && read.rank() == 2));
+    CHECK((read(1, 0) == 3 && read.view()(1, 2) == 5 && t.view().data() == read.data()));
+    view<int const, 2> const as_view = read.view();
+    CHECK((as_view.extent(0) == 2 && as_view.extent(1) == 3));
+    tensor_view<int, extents<2, dynamic>> const written = t;
+    written(0, 1) = 40;
+    CHECK(read(0, 1) == 40);
+    CHECK_FALSE(read.empty());
+    CHECK_THROWS_WITH_AS((tensor<int, extents<2, dynamic>>{3, 3}), "zeroi2v::tensor: a static size must be given as the type has it", precondition_error);
+    CHECK_THROWS_WITH_AS((dynamic_tensor<double, 1>{std::size_t{1} << 61}), "tensor: the number of bytes overflows", model_error);
+    dynamic_tensor<int, 2> assigned{1, 1};
+    assigned = dynamic_tensor<int, 2>{4, 5};
+    CHECK((assigned.extent(0) == 4 && assigned.extent(1) == 5 && assigned.size() == 20));
 }

@@ -49,3 +49,16 @@ TEST_CASE("empty views are empty") {
     CHECK(tensor_view{&one, 0, 3}.empty());
     CHECK_FALSE(tensor_view{&one, 1, 1}.empty());
 }
+
+TEST_CASE("strides, layouts and ends of views") {
+    int elements[24] = {};
+    tensor_view<int, dims<3>, strided<3>> const v{elements, {2, 3, 4}, {{12, 4, 1}}};
+    CHECK((v.stride(0) == 12 && v.stride(1) == 4 && v.stride(2) == 1 && v.size() == 24 && v.layout() == strided<3>{{12, 4, 1}}));
+    CHECK_FALSE(v.layout() == strided<3>{{12, 1, 4}});
+    tensor_view<int const, dims<3>, strided<3>> const read = v;
+    CHECK((&read(1, 2, 3) == elements + 23 && read.extent(2) == 4));
+    tensor_view<int, extents<4, 6>> const fixed{elements, {}};
+    CHECK((fixed.end() == elements + 24 && fixed.stride(0) == 6 && fixed.rank() == 2 && fixed.extents() == dims<2>{4, 6}));
+    CHECK((row_major{} == row_major{} && fixed.layout() == row_major{}));
+    CHECK(view<int, 2>{}.data() == nullptr);
+}

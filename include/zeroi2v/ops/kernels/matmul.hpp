@@ -218,17 +218,18 @@ void quantize_rows(prepare_rows_args const& args) noexcept {
         float const* const x = args.a + row * args.lda;
         stored* const q = static_cast<stored*>(args.prepared) + row * stride;
         floats largest = floats::zero();
-        floats poison = floats::zero(); // 0 * x: a NaN where x is not finite
+        floats const nothing = barrier(floats::zero()); // no compiler option makes 0 of its products
+        floats poison = floats::zero();                 // 0 * x: a NaN where x is not finite
         std::size_t k = 0;
         for (; k + floats::size <= args.k; k += floats::size) {
             floats const value = floats::load(x + k);
             largest = max(largest, abs(value));
-            poison = fma(value, floats::zero(), poison);
+            poison = fma(value, nothing, poison);
         }
         if (k < args.k) {
             floats const value = floats::load_partial(x + k, args.k - k);
             largest = max(largest, abs(value));
-            poison = fma(value, floats::zero(), poison);
+            poison = fma(value, nothing, poison);
         }
         float const top = reduce_max(largest);
         args.row_scales[row] = top / 127.0F + reduce_add(poison);

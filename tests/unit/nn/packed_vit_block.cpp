@@ -1,0 +1,185 @@
+// packed_vit_block: the same numbers for any strides and any number of rows at a time; its matrices counted.
+#include <zeroi2v/nn/packed_vit_block.hpp>
+
+#include <zeroi2v/core/random.hpp>
+#include <zeroi2v/ops/default_kernels.hpp>
+#include <zeroi2v/tensor/aligned_buffer.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+using namespace zeroi2v;
+
+namespace {
+
+constexpr std::size_t width = 12, mlp = 20, rank = 5;
+constexpr float untouched = -77.0F;
+
+std::vector<float> normal(std::size_t count, std::uint64_t seed) {
+    std::vector<float> values(count);
+    counter_rng const rng{seed};
+    for (std::size_t i = 0; i < count; ++i) values[i] = rng.normal(i);
+    return values;
+}
+
+template <class Adapters>
+vit_block<Adapters> drawn_block(bool separate) {
+    vit_block<Adapters> block;
+    if constexpr (Adapters::present) {
+        auto& a = block.adapters;
+        for (auto* each : {&a.S_Adapter, &a.MLP_Adapter, &a.MLP_Adapter_out}) each->emplace();
+        if (separate)
+            for (auto* each : {&a.T_Adapter_in_q, &a.T_Adapter_in_k, &a.T_Adapter_in_v}) each->emplace();
+        else a.T_Adapter_in.emplace();
+    }
+    std::uint64_t seed = 0;
+    for_each_tensor(block, "", width, mlp, rank, [&](std::string const&, stored_tensor& tensor, shape const& sizes, parameter_role) {
+        tensor = stored_tensor{dtype::f32, sizes};
+        auto const values = normal(tensor.count(), ++seed);
+        std::transform(values.begin(), values.end(), tensor.template as<float>().begin(), [](float x) { return 0.3F * x; });
+    });
+    return block;
+}
+
+/// Scratch of one thread for `rows` rows.
+struct room {
+    std::vector<float> narrow, adapted, hidden, rank_floats;
+    aligned_buffer matmul;
+    block_scratch scratch;
+
+    template <class Block>
+    room(Block const& block, std::size_t rows) : narrow(rows * width), adapted(rows * width), hidden(rows * mlp), rank_floats(rows * rank) {
+        std::size_t bytes = 0;
+        block.for_each_matrix([&](packed_matrix const& matrix) { bytes = std::max(bytes, matmul_scratch_bytes(matrix, rows)); });
+        matmul = aligned_buffer{bytes};
+        scratch = {rows, narrow.data(), adapted.data(), hidden.data(), rank_floats.data(), {matmul.data(), bytes}, {}};
+    }
+};
+
+template <class Adapters>
+packed_vit_block<Adapters> packed(vit_block<Adapters>& block, bool q_apart, dtype type = dtype::f32) {
+    return {block, q_apart, {&default_kernels<>(), type, 0.5}, [](stored_tensor const&) {}};
+}
+
+/// Rows of `columns` values that lie `stride` apart, with sentinels between them.
+struct spread_rows {
+    std::size_t rows, columns, stride;
+    std::vector<float> memory;
+
+    spread_rows(std::vector<float> const& values, std::size_t column_count, std::size_t row_stride)
+        : rows{values.size() / column_count}, columns{column_count}, stride{row_stride}, memory(rows * stride, untouched) {
+        for (std::size_t i = 0; i < values.size(); ++i) memory[i / columns * stride + i % columns] = values[i];
+    }
+    std::vector<float> values(std::size_t first = 0, std::size_t count = width) const {
+        std::vector<float> result;
+        for (std::size_t r = 0; r < rows; ++r)
+            for (std::size_t c = 0; c < count; ++c) result.push_back(memory[r * stride + first + c]);
+        return result;
+    }
+    bool gaps_untouched() const {
+        for (std::size_t r = 0; r < rows; ++r)
+            for (std::size_t c = columns; c < stride; ++c)
+                if (memory[r * stride + c] != untouched) return false;
+        return true;
+    }
+};
+
+template <class Adapters>
+void check_rows_and_strides(bool separate, dtype type) {
+    constexpr std::size_t rows = 8;
+    auto block = drawn_block<Adapters>(separate);
+    for (bool const q_apart : {false, true}) {
+        auto const of = packed(block, q_apart, type);
+        auto const x = normal(rows * width, 90), attended = normal(rows * width, 91);
+        room whole{of, rows};
+        std::vector<float> qkv(rows * 3 * width, untouched), out = x;
+        of.before_attention(x.data(), qkv.data(), rows, true, whole.scratch);
+        CHECK(std::find(qkv.begin(), qkv.end(), untouched) == qkv.end());
+        of.after_attention(out.data(), width, attended.data(), width, rows, whole.scratch);
+        CHECK(out != x);
+        for (std::size_t const at_a_time : {1U, 3U, 7U}) {
+            room few{of, at_a_time};
+            std::vector<float> found(rows * 3 * width, untouched);
+            of.before_attention(x.data(), found.data(), rows, true, few.scratch);
+            CHECK(found == qkv);
+
+            bool const has_q_apart = q_apart || separate;
+            std::vector<float> no_queries(rows * 3 * width, untouched);
+            of.before_attention(x.data(), no_queries.data(), rows, false, few.scratch);
+            for (std::size_t i = 0; i < found.size(); ++i)
+                if (no_queries[i] != (has_q_apart && i % (3 * width) < width ? untouched : qkv[i])) FAIL_CHECK("element " << i);
+
+            spread_rows far{x, width, 2 * width + 3}, y{attended, width, width + 5};
+            of.after_attention(far.memory.data(), far.stride, y.memory.data(), y.stride, rows, few.scratch);
+            CHECK(far.values() == out);
+            CHECK(far.gaps_untouched());
+
+            if (has_q_apart) {
+                spread_rows const from{x, width, 3 * width + 1};
+                spread_rows queries{std::vector<float>(rows * width, 0.0F), width, 4 * width};
+                of.queries_only(from.memory.data(), from.stride, queries.memory.data(), queries.stride, rows, few.scratch);
+                CHECK(queries.gaps_untouched());
+                spread_rows const all{qkv, 3 * width, 3 * width};
+                CHECK(queries.values() == all.values(0));
+            }
+        }
+    }
+}
+
+} // namespace
+
+TEST_CASE_TEMPLATE("rows a few at a time and at any strides give the bits of all rows at once", Adapters, no_adapters, with_adapters) {
+    for (dtype const type : {dtype::f32, dtype::bf16, dtype::i8}) {
+        check_rows_and_strides<Adapters>(false, type);
+        if (Adapters::present) check_rows_and_strides<Adapters>(true, type);
+    }
+}
+
+TEST_CASE("every matrix of a block is counted, adapters' both") {
+    struct { bool separate, q_apart; std::size_t in_proj, adapters; } const forms[]{{false, false, 1, 4}, {false, true, 2, 4}, {true, false, 3, 6}, {true, true, 3, 6}};
+    for (auto const& [separate, q_apart, in_proj, adapters] : forms)
+        for (dtype const type : {dtype::f32, dtype::i8}) {
+            auto block = drawn_block<with_adapters>(separate);
+            auto const of = packed(block, q_apart, type);
+            std::size_t matrices = 0, bytes = 0, up = 0;
+            of.for_each_matrix([&](packed_matrix const& matrix) {
+                ++matrices;
+                bytes += matrix.byte_size();
+                up += matrix.outputs() == width && matrix.inputs() == rank ? 1U : 0U;
+            });
+            CHECK(matrices == in_proj + 3 + 2 * adapters);
+            CHECK(up == adapters);
+            CHECK(of.bytes() == bytes);
+            CHECK(of.rank() == rank);
+            CHECK(of.separate_inputs() == separate);
+            CHECK((of.width() == width && of.mlp_width() == mlp));
+        }
+    auto plain = drawn_block<no_adapters>(false);
+    auto const of = packed(plain, false);
+    CHECK(of.rank() == 0);
+    CHECK_FALSE(of.separate_inputs());
+    std::size_t matrices = 0;
+    of.for_each_matrix([&](packed_matrix const&) { ++matrices; });
+    CHECK(matrices == 4);
+}
+
+TEST_CASE("each matrix is released once it is packed, and nothing else") {
+    auto block = drawn_block<with_adapters>(false);
+    std::vector<stored_tensor const*> released;
+    packed_vit_block<with_adapters> const of{block, false, {&default_kernels<>(), dtype::f32, 0.5}, [&](stored_tensor const& tensor) { released.push_back(&tensor); }};
+    CHECK(released == std::vector<stored_tensor const*>{&block.in_proj.weight, &block.out_proj.weight, &block.c_fc.weight, &block.c_proj.weight});
+}
+
+TEST_CASE("the largest rank of adapters counts, and the scale is multiplied into the second of an adapter") {
+    auto block = drawn_block<with_adapters>(false);
+    block.adapters.S_Adapter->D_fc1 = {stored_tensor::zeros(dtype::f32, {9, width}), stored_tensor::zeros(dtype::f32, {9})};
+    block.adapters.S_Adapter->D_fc2.weight = stored_tensor::zeros(dtype::f32, {width, 9});
+    CHECK(packed(block, false).rank() == 9);
+    CHECK_THROWS_AS((packed_vit_block<with_adapters>{block, false, {&default_kernels<>(), dtype::f32, std::nullopt}, [](stored_tensor const&) {}}), std::bad_optional_access);
+}
