@@ -1,15 +1,17 @@
-"""Writes the files beside it with PyTorch (2.15 was used): python make.py
+"""Writes the files beside it with PyTorch (2.15 was used) and safetensors (0.8): python make.py
 
 One tiny model with an adapter in each block (8 channels, 2 blocks, 2 frames), saved in the ways of those who wrap, average,
 compile, checkpoint, quantize and extend models. expected.safetensors holds the tensors that a reader must find, bit for bit,
 in every file that can be read; tests/unit/io/checkpoints.cpp says which those are, and what the others are refused with.
 """
 import collections
+import ctypes
 import json
 import os
 import struct
 
 import numpy as np
+import safetensors
 import torch
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.nn.utils import parametrizations, prune
@@ -197,3 +199,13 @@ kinds["text_model.c64"] = torch.complex(cube, cube)
 for dtype in ("float8_e5m2", "float8_e4m3fn", "float8_e8m0fnu", "float8_e4m3fnuz", "float8_e5m2fnuz"):
     kinds["text_model." + dtype] = torch.arange(1, 5).float().to(getattr(torch, dtype))
 save("kinds.pth", kinds)
+
+# ---- the dtypes of safetensors 0.8, written by it (it writes no F6) --------------------------------------------------
+
+content, kept = {}, []
+for i, (name, size) in enumerate({"bool": 1, "float4_e2m1fn_x2": 1, "uint8": 1, "int8": 1, "float8_e5m2": 1, "float8_e4m3fn": 1, "float8_e8m0fnu": 1, "float8_e4m3fnuz": 1,
+                                  "float8_e5m2fnuz": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2, "int32": 4, "uint32": 4, "float32": 4, "complex64": 8,
+                                  "float64": 8, "int64": 8, "uint64": 8}.items()):
+    kept.append(ctypes.create_string_buffer(bytes(range(i, i + 4 * size)), 4 * size))
+    content["text_model." + name] = safetensors.TensorSpec(dtype=name, shape=[4], data_ptr=ctypes.addressof(kept[-1]), data_len=4 * size)
+safetensors.serialize_file(content, os.path.join(here, "dtypes.safetensors"), {"made by": "safetensors"})
