@@ -207,15 +207,15 @@ TEST_CASE("nothing that belongs to a model is left out, and what is left out is 
         int status;
         std::string code, words;
     };
-    for (auto const& [file, status, code, words] :
+    for (auto const& each :
          {refused{"inside.pth", 4, "unexpected_tensors", "resblocks.0.ln_3.weight"}, {"lora.pth", 4, "unexpected_tensors", "LoRA pairs: merge them into their layers first"},
           {"peft.pth", 4, "unexpected_tensors", "LoRA pairs"}, {"peft_pairs.pth", 4, "missing_tensors", "LoRA pairs"},
           {"aim.pth", 4, "unexpected_tensors", "AIM's adapters have a GELU inside: they cannot be merged"}, {"gap.pth", 4, "missing_tensors", "block 2 of 0 to 3 is not there"},
           {"twice.pth", 3, "duplicate_key", "module.backbone.conv1.weight"}, {"distilled.pth", 3, "unsupported_layout", "\"student\" and \"teacher\""},
-          {"kinds.pth", 3, "unsupported_dtype", "found"}, {"packed.pth", 3, "unsupported_dtype", "_packed_params"}, {"reparametrized.pth", 4, "missing_tensors", "mlp.c_fc.weight"}})
+          {"kinds.pth", 3, "unsupported_dtype", "expected"}, {"packed.pth", 3, "unsupported_dtype", "_packed_params"}, {"reparametrized.pth", 4, "missing_tensors", "mlp.c_fc.weight"}})
         for (auto const& more : {std::vector<std::string>{}, {"--allow-extra"}, {"--allow-extra", "--allow-nonfinite"}}) {
-            CAPTURE(file);
-            for (auto const& found : every_way(file, more)) check_error(found, status, code, {file, file == "kinds.pth" ? "tensor" : std::string_view{words}});
+            CAPTURE(each.file);
+            for (auto const& found : every_way(each.file, more)) check_error(found, each.status, each.code, {each.file, each.words});
             CHECK(!fs::exists(here / "out"));
         }
     for (auto const& found : every_way("beside.pth", {})) check_error(found, 4, "unexpected_tensors", {"3 tensors left over", "criterion.weight"});

@@ -102,9 +102,7 @@ private:
                          + ", expected a state dict; re-save it: torch.save(torch.load(f).state_dict(), g)");
             fail(error_code::no_tensors, "no dict at its root, expected a state dict");
         }
-        torch_weight_search search{graph_};
-        auto const sets = search.find(root);
-        if (search.exhausted()) fail_at(root, "more than 1000000 entries to walk");
+        auto const sets = torch_weight_search{graph_}.find(root);
         if (sets.size() > 1)
             fail(error_code::unsupported_layout, std::to_string(sets.size()) + " sets of weights, under " + quoted_name(sets[0].path) + " and "
                                                      + quoted_name(sets[1].path) + ", expected one; re-save it with one of them: torch.save(torch.load(f)[KEY], g)");
@@ -118,7 +116,7 @@ private:
         if (auto const rebuild = as_torch_tensor(graph_, value))
             found(value, {name_, rebuild});
         else if (is_dict(value)) {
-            if (torchscript_ || levels_.size() > 1 || !is_optimizer_state(graph_, key, value)) enter(value);
+            if (torchscript_ || levels_.size() > 1 || !is_optimizer_state(graph_, key, value, steps_)) enter(value);
         } else if (torchscript_) {
             if (is_dict(graph_.state(value))) enter(graph_.state(value));
         } else if (auto obstacle = kind_of(value); !obstacle.empty())
@@ -128,8 +126,9 @@ private:
     /// What a value that is no tensor is; nothing where it is in no tensor's place.
     [[nodiscard]] std::string kind_of(pickle_value value) const {
         static constexpr std::string_view tail = " found, a plain dense tensor expected";
+        static constexpr std::size_t longest_tuple = 16; // of tensors: a quantized Linear's has two
         auto const items = graph_.items(value);
-        if (std::ranges::any_of(items, [&](pickle_value item) { return as_torch_tensor(graph_, item).has_value(); })) return "a tuple of tensors" + std::string{tail};
+        if (items.size() <= longest_tuple && std::ranges::any_of(items, [&](pickle_value item) { return as_torch_tensor(graph_, item).has_value(); })) return "a tuple of tensors" + std::string{tail};
         if (name_.size() > max_name || !match_key(split_wrappers(without_transparent_words(name_)).name)) return {};
         switch (value.kind()) {
         case pickle_kind::none: return "None" + std::string{tail};

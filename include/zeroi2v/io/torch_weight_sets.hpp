@@ -28,13 +28,19 @@ namespace zeroi2v::detail {
     return result;
 }
 
-/// Whether the dict under `key` holds what an optimizer keeps beside the weights, under their names or its own.
-[[nodiscard]] inline bool is_optimizer_state(pickle_graph const& graph, std::string_view key, pickle_value dict) noexcept {
+/// Whether the dict under `key` holds what an optimizer keeps beside the weights, under their names or its own. The entries
+/// that were looked at are added to `steps`.
+[[nodiscard]] inline bool is_optimizer_state(pickle_graph const& graph, std::string_view key, pickle_value dict, std::size_t& steps) noexcept {
     constexpr std::array<std::string_view, 3> parts{"optim", "exp_avg", "momentum"};
     constexpr std::array<std::string_view, 3> words{"grad", "grads", "gradients"};
-    return std::ranges::any_of(parts, [&](std::string_view part) { return key.find(part) != std::string_view::npos; })
-           || std::ranges::find(words, key) != words.end()
-           || (value_of_torch_key(graph, dict, "param_groups").kind() != pickle_kind::none && value_of_torch_key(graph, dict, "state").kind() != pickle_kind::none);
+    if (std::ranges::find(words, key) != words.end() || std::ranges::any_of(parts, [&](std::string_view part) { return key.find(part) != std::string_view::npos; })) return true;
+    bool state = false, groups = false;
+    for (auto i = graph.first_entry(dict); i != pickle_graph::no_entry && !(state && groups); i = graph.at(i).next, ++steps) {
+        auto const name = graph.text(graph.at(i).key);
+        state = state || name == "state";
+        groups = groups || name == "param_groups";
+    }
+    return state && groups;
 }
 
 /// A dict of weights, and the keys that lead to it.
@@ -46,20 +52,19 @@ struct torch_weight_set {
 /// Finds the dicts whose tensors have the names of an encoder: one inside a block, and one that only images have, such as
 /// the patch convolution. Whatever the dict is called, the sets in `state_dict` come first, then those in `model`.
 /// A dict that is a set is not looked into, and neither is an optimizer's state.
-/// Bounds  64 levels, 10^6 steps.     Test  tests/unit/io/torch_file.cpp
+/// Bounds  64 levels, 500 000 steps; beyond them there are none, as where no dict has such names.     Test  tests/unit/io/torch_file.cpp
 class torch_weight_search {
 public:
     explicit torch_weight_search(pickle_graph const& graph) : graph_{graph} {}
 
     [[nodiscard]] std::vector<torch_weight_set> find(pickle_value root) {
         search(root, {}, 0);
+        if (steps_ > max_steps) return {};
         return std::move(sets_);
     }
-    /// Whether `find` gave up.
-    [[nodiscard]] bool exhausted() const noexcept { return steps_ > max_steps; }
 
 private:
-    static constexpr std::size_t max_steps = 1'000'000, longest_key = 1'024;
+    static constexpr std::size_t max_steps = 500'000, longest_key = 1'024;
     static constexpr std::array<std::string_view, 2> first_keys{"state_dict", "model"};
 
     struct evidence {
@@ -91,7 +96,7 @@ private:
         }
         for_each_entry(dict, [&](std::string_view key, pickle_value value) {
             bool const looked_into = std::ranges::find(first_keys, key) != first_keys.end();
-            if (!looked_into && is_torch_dict(graph_, value) && !is_optimizer_state(graph_, key, value)) enter(key, value);
+            if (!looked_into && is_torch_dict(graph_, value) && !is_optimizer_state(graph_, key, value, steps_)) enter(key, value);
             return true;
         });
     }
@@ -109,7 +114,7 @@ private:
             auto const front = name.size();
             if (as_torch_tensor(graph_, value)) {
                 judge(name.append(key), seen);
-            } else if (is_torch_dict(graph_, value) && !is_whole_model(key) && !is_optimizer_state(graph_, key, value)) {
+            } else if (is_torch_dict(graph_, value) && !is_whole_model(key) && !is_optimizer_state(graph_, key, value, steps_)) {
                 name.append(key).append(1, '.');
                 gather(value, name, seen, depth + 1);
             }

@@ -33,8 +33,10 @@ void check_model(canonical_source const& source) {
     CHECK(source.scheme() == key_scheme::zeroi2v);
     CHECK(source.tensors().size() == expected.size());
     CHECK(source.unreadable().empty());
-    for (auto const& [name, tensor] : expected) {
-        INFO(name);
+    for (auto const& entry : expected) {
+        std::string const& name = entry.first;
+        stored_tensor const& tensor = entry.second;
+        CAPTURE(name);
         REQUIRE(source.find(name) != nullptr);
         auto const found = source.read(name);
         CHECK(found.type() == tensor.type());
@@ -155,13 +157,15 @@ TEST_CASE("tensors of other kinds are named with their kind, and the rest is rea
     CHECK(file.unreadable().size() == kinds.size());
     auto const source = resolve(file);
     CHECK(source.unreadable().size() == kinds.size());
-    for (auto const& [name, kind] : kinds) {
+    for (auto const& each : kinds) {
+        std::string const& name = each.first;
+        std::string_view const kind = each.second;
         CAPTURE(name);
         auto const found = std::ranges::find(file.unreadable(), name, &unreadable_tensor::name);
         REQUIRE(found != file.unreadable().end());
         CHECK(found->kind.find(kind) != std::string::npos);
         CHECK(source.find(name) == nullptr);
-        auto const fault = test::fault_of([&, &asked = name] { static_cast<void>(file.read(asked)); });
+        auto const fault = test::fault_of([&] { static_cast<void>(file.read(name)); });
         CHECK_FAULT(fault, error_code::unsupported_dtype, 3);
         CHECK(fault.says(kind));
     }
