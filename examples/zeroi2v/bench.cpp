@@ -60,7 +60,7 @@ material material_of(arguments const& typed, model_options const& choice, consol
         auto const config = complete(*choice.stated, true);
         return {config, default_adapters(config.width()), std::nullopt};
     }
-    auto model = open_model(*path, choice, tolerance_options{typed});
+    auto model = open_model(*path, choice, tolerance_options{typed}, out);
     auto config = model.config;
     auto layout = model.file->layout();
     if (!model.file->has_adapters()) {

@@ -76,7 +76,7 @@ int run_classify(arguments const& typed, console const& out) {
     if (as_page) page = output_path(typed, inputs, "--html");
 
     progress shown{out, "videos", videos.size()};
-    auto const model = open_model(checkpoint_path, choice, tolerance_options{typed});
+    auto const model = open_model(checkpoint_path, choice, tolerance_options{typed}, out);
     auto const names = names_of(typed, model, choice);
     auto const input = input_of(model, typed_input, input_use::answers);
     auto const& c = model.config;

@@ -17,6 +17,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,6 +35,8 @@ public:
 
     [[nodiscard]] checkpoint const& file() const noexcept { return file_; }
     [[nodiscard]] std::map<std::string_view, tensor_info const*> const& names() const noexcept { return source_ ? canonical_ : raw_; }
+    /// Those that are there and cannot be read.
+    [[nodiscard]] std::span<unreadable_tensor const> unreadable() const noexcept { return source_ ? source_->unreadable() : file_.unreadable(); }
     [[nodiscard]] stored_tensor read(std::string_view name) const { return source_ ? source_->read(name) : file_.read(name); }
 
     /// Goes over to ZeroI2V's names; false where the file is no model.
@@ -70,6 +73,7 @@ double load(std::byte const* at) noexcept {
 }
 
 double element(stored_tensor const& tensor, std::size_t i) {
+    if (is_packed(tensor.type())) return std::numeric_limits<double>::quiet_NaN(); // as below
     std::byte const* const at = tensor.bytes().data() + i * size_of(tensor.type());
     switch (tensor.type()) {
     case dtype::boolean: case dtype::u8: return load<std::uint8_t>(at);
@@ -81,7 +85,7 @@ double element(stored_tensor const& tensor, std::size_t i) {
     case dtype::i64: return load<std::int64_t>(at);
     case dtype::u64: return load<std::uint64_t>(at);
     case dtype::f16: case dtype::bf16: case dtype::f32: case dtype::f64: return tensor.value(i);
-    default: return std::numeric_limits<double>::quiet_NaN(); // 8-bit floats: equal bits are seen before
+    default: return std::numeric_limits<double>::quiet_NaN(); // small floats and complex numbers: equal bits are seen before
     }
 }
 
@@ -137,6 +141,13 @@ int run_compare(arguments const& typed, console const& out) {
             width = std::max(width, std::min<std::size_t>(printable(name).size(), 80));
         }
 
+    std::map<std::string_view, std::pair<std::string_view, std::string_view>> unreadable; // name -> kind, file
+    for (auto const* const list : {&a, &b})
+        for (auto const& each : list->unreadable()) {
+            unreadable.try_emplace(each.name, each.kind, list->file().path());
+            names.erase(each.name);
+        }
+
     std::string text = column("tensor", width) + column("shape", 16) + column("dtype", 10) + column("max abs", 10) + "relative L2\n";
     std::size_t compared = 0, equal = 0, only_a = 0, only_b = 0, other_shape = 0;
     std::pair<double, std::string> largest_abs{-1, ""}, largest_l2{-1, ""};
@@ -168,6 +179,7 @@ int run_compare(arguments const& typed, console const& out) {
         text += left + column(to_string(x.sizes), 16) + column(types, 10) + column(figure(d.max_abs), 10) + figure(d.relative_l2) + "\n";
         shown.step(++done);
     }
+    for (auto const& [name, what] : unreadable) text += column(printable(name), width) + std::string{what.first} + "\n";
     text += "compared " + std::to_string(compared) + " tensors, " + std::to_string(equal) + " equal bit for bit";
     if (compared > 0)
         text += "; largest max abs " + figure(largest_abs.first) + " (" + largest_abs.second + "), largest relative L2 " + figure(largest_l2.first) + " ("
@@ -176,6 +188,11 @@ int run_compare(arguments const& typed, console const& out) {
     if (auto const left_out = a.left_out() + b.left_out(); left_out > 0) text += std::to_string(left_out) + " tensors that are no part of the model were left out\n";
     out.print_unless_quiet(text);
 
+    if (!unreadable.empty()) {
+        auto const& [name, what] = *unreadable.begin();
+        throw checkpoint_error{error_code::unsupported_dtype, std::string{what.second} + ": tensor " + quoted_name(name) + ": " + std::string{what.first}
+                                                                  + (unreadable.size() > 1 ? " (and " + std::to_string(unreadable.size() - 1) + " more)" : "")};
+    }
     if (only_a + only_b + other_shape > 0) {
         auto const code = other_shape > 0 ? error_code::bad_shape : only_a > 0 ? error_code::missing_tensors : error_code::unexpected_tensors;
         throw model_error{code, b.file().path() + ": compared with " + a.file().path() + ": " + std::to_string(only_a) + " tensors missing, "
@@ -192,7 +209,7 @@ command compare_command() {
              {{"A", "the reference"}, {"B", "what is compared with it"}},
              {common_group()},
              "max abs is the largest |B - A|, relative L2 is |B - A| / |A|. Models are compared under ZeroI2V's names.\n"
-             "Exit status 0 where both hold the same names and shapes, however far the values are; 4 where they do not."},
+             "Exit status 0 where both hold the same names and shapes, however far the values are; 4 where they do not, 3 where a tensor cannot be read."},
             run_compare};
 }
 

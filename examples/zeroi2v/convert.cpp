@@ -74,6 +74,7 @@ int run_convert(arguments const& typed, console const& out) {
         if (choice.named->sizes.classes == stated.classes) metadata.insert_or_assign(metadata_key::labels, std::string{choice.named->labels});
     }
 
+    note_left_out(file, names, out);
     std::vector<tensor_info> declared;
     for (auto const& name : names) declared.push_back(*file.shapes().find(name));
     safetensors_writer writer{target, std::move(declared), {.metadata = std::move(metadata), .inputs = {input}}};

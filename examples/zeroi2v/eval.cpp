@@ -137,7 +137,7 @@ int run_eval(arguments const& typed, console const& out) {
 
     auto const own = share_of(videos.size());
     progress shown{out, "videos", own.size()};
-    auto const model = open_model(checkpoint_path, choice, tolerance_options{typed});
+    auto const model = open_model(checkpoint_path, choice, tolerance_options{typed}, out);
     auto const& c = model.config;
     require_classes(videos, list_path, c.classes());
     auto const names = names_of(typed, model, choice);

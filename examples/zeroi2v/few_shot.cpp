@@ -88,7 +88,7 @@ int run_few_shot(arguments const& typed, console const& out) {
     auto const draws = typed.number("--draws", 1, 1000).value_or(3);
     std::size_t const threads = threads_option(typed);
     if (!typed.value("--val")) throw usage_error{error_code::usage, "--val: missing, held-out data expected: few-shot says how well they are classified"};
-    auto const model = open_model(*typed.operand(0), choice, tolerance_options{typed});
+    auto const model = open_model(*typed.operand(0), choice, tolerance_options{typed}, out);
     auto const reading = [&] { return video_reading{input_of(model, typed_input, input_use::answers), typed_input.lenient, settings.augmentation_kind(), settings.seed}; };
     auto const data = open_train_source(*typed.operand(1), model.config, reading, out);
     auto const val = open_train_source(*typed.value("--val"), model.config, reading, out);

@@ -75,7 +75,7 @@ vit_config config_of(arguments const& typed, model_options const& choice, image_
 
 /// Fills what the image file has; the rest stays empty, to be drawn.
 template <class Adapters>
-void take_image(vit_weights<Adapters>& weights, vit_file const& file, load_options options) {
+void take_image(vit_weights<Adapters>& weights, vit_file const& file, load_options options, console const& out) {
     std::vector<std::string> image;
     std::vector<shape> sizes;
     for_each_tensor(weights, [&](std::string const& name, stored_tensor const&, shape const& expected, parameter_role role) {
@@ -91,6 +91,7 @@ void take_image(vit_weights<Adapters>& weights, vit_file const& file, load_optio
         if (file.shapes().find(dropped) != nullptr) known.emplace_back(dropped);
     file.require_names(known, options);
     for (std::size_t i = 0; i < image.size(); ++i) file.require_fit(image[i], sizes[i]);
+    note_left_out(file, known, out);
     std::set<std::string_view> const wanted(image.begin(), image.end());
     for_each_tensor(weights, [&](std::string const& name, stored_tensor& tensor, shape const&, parameter_role) {
         if (!wanted.contains(name)) return;
@@ -140,7 +141,7 @@ int run_init(arguments const& typed, console const& out) {
     progress const shown{out, "init"};
     auto const make = [&](auto weights) {
         require_room(weights, stated.source);
-        if (image.file) take_image(weights, *image.file, options);
+        if (image.file) take_image(weights, *image.file, options, out);
         draw_missing(weights, drawing);
         parameters = parameter_count(weights);
         save_vit(target, weights, writing);

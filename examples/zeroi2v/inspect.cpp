@@ -93,11 +93,15 @@ std::string as_json(checkpoint const& file, vit_file const* model) {
                              {"merged", own.merged},
                              {"video", model->shapes().has_video_parts()},
                              {"untrained", own.untrained ? json(*own.untrained) : json(nullptr)},
+                             {"missing_blocks", model->shapes().missing_blocks()},
                              {"parameters", total.parameters},
                              {"adapter_parameters", total.adapter_parameters},
                              {"ignored", std::vector<std::string>(model->source().ignored().begin(), model->source().ignored().end())},
                              {"left_over", std::vector<std::string>(model->source().left_over().begin(), model->source().left_over().end())}};
     }
+    json unreadable = json::array();
+    for (auto const& each : file.unreadable()) unreadable.push_back({{"name", each.name}, {"kind", each.kind}});
+    document["unreadable"] = std::move(unreadable);
     document["metadata"] = file.metadata();
     document["tensors"] = std::move(tensors);
     return dump(document, 2) + "\n";
@@ -107,6 +111,7 @@ std::string as_text(checkpoint const& file, vit_file const* model) {
     auto const total = totals_of(file, model == nullptr ? nullptr : &model->source());
     std::string text = file.path() + "\n  format    " + std::string{to_string(file.kind())} + ", " + std::to_string(file.tensors().size()) + " tensors, "
                        + bytes_text(static_cast<double>(total.bytes)) + "\n";
+    if (auto const n = file.unreadable().size(); n > 0) text += "  unread    " + std::to_string(n) + " more, of kinds that cannot be read\n";
     if (model == nullptr) {
         text += "  model     none: no image or video encoder is in it\n";
     } else {
@@ -116,6 +121,7 @@ std::string as_text(checkpoint const& file, vit_file const* model) {
         if (auto const n = model->source().left_over().size(); n > 0) text += ", " + std::to_string(n) + " left over";
         text += "\n  model     " + std::string{model->shapes().has_video_parts() ? "video" : "image"} + ", " + std::to_string(total.parameters) + " parameters";
         if (total.adapter_parameters > 0) text += ", " + std::to_string(total.adapter_parameters) + " of them in adapters";
+        for (auto const number : model->shapes().missing_blocks()) text += "\n  missing   block " + std::to_string(number);
         text += "\n  adapters  ";
         std::string adapters;
         for (auto const& name : adapter_names(model->layout())) adapters += (adapters.empty() ? "" : ", ") + name;
@@ -136,12 +142,18 @@ std::string as_text(checkpoint const& file, vit_file const* model) {
     for (auto const& [key, value] : file.metadata()) text += "  metadata  " + printable(key) + " = " + printable(value, 100) + "\n";
     std::size_t width = 0;
     for (auto const& info : file.tensors()) width = std::max(width, printable(info.name).size());
+    for (auto const& each : file.unreadable()) width = std::max(width, printable(each.name).size());
     for (auto const& info : file.tensors()) {
         std::string name = printable(info.name);
         name.append(width - name.size() + 2, ' ');
         std::string type{dtype_name(info.type)};
         type.append(type.size() < 6 ? 6 - type.size() : 1, ' ');
         text += "  " + name + type + to_string(info.sizes) + "\n";
+    }
+    for (auto const& each : file.unreadable()) {
+        std::string name = printable(each.name);
+        name.append(width - name.size() + 2, ' ');
+        text += "  " + name + each.kind + "\n";
     }
     return text;
 }
@@ -153,6 +165,7 @@ int run_inspect(arguments const& typed, console const& out) {
     std::string proof;
     if (typed.has("--self-test")) {
         if (!model) throw model_error{error_code::missing_tensors, file.path() + ": no model found, one with a self-test expected"};
+        note_left_out(*model, model->expected_names(), out);
         progress const shown{out, "self-test"};
         auto const found = self_test(*model, {.threads = threads_option(typed), .kernels = &kernels_from_environment()}, to_load_options(tolerance));
         proof = "  self-test passed: logits differ by at most " + scientific(found.max_abs) + ", " + scientific(found.tolerance) + " allowed\n";

@@ -28,7 +28,7 @@ int run_logits(arguments const& typed, console const& out) {
     auto const target = output_path(typed, inputs_of(choice, {checkpoint_path, clips_path}));
 
     progress shown{out, "views"};
-    auto const model = open_model(checkpoint_path, choice, tolerance_options{typed});
+    auto const model = open_model(checkpoint_path, choice, tolerance_options{typed}, out);
     auto const clips = read_clips(clips_path, model.config.frames(), model.config.image_size());
     auto const engine = start_model(model, run, out);
     dynamic_tensor<float, 2> logits{clips.extent(0), model.config.classes()};
@@ -54,7 +54,7 @@ int run_features(arguments const& typed, console const& out) {
     auto const target = output_path(typed, inputs_of(choice, {checkpoint_path, source_path}));
 
     progress shown{out, "views"};
-    auto const model = open_model(checkpoint_path, choice, tolerance_options{typed});
+    auto const model = open_model(checkpoint_path, choice, tolerance_options{typed}, out);
     auto const& c = model.config;
     auto metadata = metadata_of(model, choice);
     std::optional<frame_indices> indices;

@@ -35,9 +35,10 @@ int run_merge(arguments const& typed, console const& out) {
     auto file = std::make_unique<vit_file>(open_vit(*opened));
     if (file->metadata().merged)
         throw checkpoint_error{error_code::already_merged, file->name() + ": merged already, a model with adapters expected"};
+    file->require_consistent();
     if (!file->has_adapters() && file->shapes().has_backbone())
         throw checkpoint_error{error_code::no_adapters, file->name() + ": no adapters found, a model with adapters expected: there is nothing to merge"};
-    auto const model = open_model(std::move(opened), std::move(file), choice, tolerance);
+    auto const model = open_model(std::move(opened), std::move(file), choice, tolerance, out);
 
     auto const adapted = model.file->load<with_adapters>(model.config, model.tolerance);
     auto const [merged, proof] = merge(adapted, {.dtype = type, .threads = threads, .kernels = &kernels_from_environment()});

@@ -7,6 +7,7 @@
 #include <zeroi2v/io/checkpoint.hpp>
 #include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/load_engine.hpp>
+#include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
 
 #include <memory>
@@ -35,18 +36,26 @@ load_options to_load_options(tolerance_options const& tolerance) {
     return {.allow_extra = tolerance.allow_extra, .allow_nonfinite = tolerance.allow_nonfinite};
 }
 
-opened_model open_model(std::filesystem::path const& path, model_options const& model, tolerance_options const& tolerance) {
+opened_model open_model(std::filesystem::path const& path, model_options const& model, tolerance_options const& tolerance, console const& out) {
     auto opened = std::make_unique<checkpoint>(open_checkpoint(path));
     auto file = std::make_unique<vit_file>(open_vit(*opened));
-    return open_model(std::move(opened), std::move(file), model, tolerance);
+    return open_model(std::move(opened), std::move(file), model, tolerance, out);
 }
 
 opened_model open_model(std::unique_ptr<checkpoint> opened, std::unique_ptr<vit_file> file, model_options const& model,
-                        tolerance_options const& tolerance) {
+                        tolerance_options const& tolerance, console const& out) {
     auto const options = to_load_options(tolerance);
     auto config = file->config(model.stated, options);
     auto stated = file->stated(model.stated);
+    note_left_out(*file, file->expected_names(), out);
     return {std::move(opened), std::move(file), std::move(stated), std::move(config), options};
+}
+
+void note_left_out(vit_file const& file, std::vector<std::string> const& expected, console const& out) {
+    constexpr std::size_t shown = 5;
+    auto const names = file.others(expected);
+    if (!names.empty())
+        out.notice(file.name() + ": " + std::to_string(names.size()) + (names.size() == 1 ? " tensor left out: " : " tensors left out: ") + list_names(names, shown));
 }
 
 void note_untrained(opened_model const& model, console const& out) {

@@ -35,13 +35,18 @@ struct opened_model {
     [[nodiscard]] any_vit load() const;
 };
 
+/// With a notice of what `--allow-extra` leaves out.
 /// Errors  as load_checkpoint and vit_file.
-[[nodiscard]] opened_model open_model(std::filesystem::path const& path, model_options const& model, tolerance_options const& tolerance);
+[[nodiscard]] opened_model open_model(std::filesystem::path const& path, model_options const& model, tolerance_options const& tolerance,
+                                      console const& out);
 /// The same with a file that is open already.
 [[nodiscard]] opened_model open_model(std::unique_ptr<checkpoint> opened, std::unique_ptr<vit_file> file, model_options const& model,
-                                      tolerance_options const& tolerance);
+                                      tolerance_options const& tolerance, console const& out);
 
 [[nodiscard]] load_options to_load_options(tolerance_options const& tolerance);
+
+/// A notice of the tensors beside `expected`, where there are any: how many, and the first names.
+void note_left_out(vit_file const& file, std::vector<std::string> const& expected, console const& out);
 
 /// Notices about a model that is going to answer: weights that were never trained.
 void note_untrained(opened_model const& model, console const& out);

@@ -42,7 +42,7 @@ std::vector<option_spec> run_group() {
 }
 
 std::vector<option_spec> common_group() {
-    return {{"--allow-extra", "", "accept tensors that are no part of the model"},
+    return {{"--allow-extra", "", "leave out, with a notice, tensors outside the blocks that are no part of the model"},
             {"--allow-nonfinite", "", "accept NaN and infinity among the weights"},
             {"--quiet", "", "no notices, no progress, no report", 'q'},
             {"--help", "", "this text", 'h'},

@@ -123,7 +123,7 @@ int run_train(arguments const& typed, console const& out) {
         throw training_error{error_code::bad_state, printable(checkpoints.path_of(checkpoints.steps().front()).native(), 4096)
                                                         + ": the checkpoint of a run that did not end; --resume goes on with it, removing it begins anew"};
 
-    auto const model = open_model(start_path, choice, tolerance_options{typed});
+    auto const model = open_model(start_path, choice, tolerance_options{typed}, out);
     auto const reading = [&] { return video_reading{input_of(model, typed_input, input_use::answers), typed_input.lenient, settings.augmentation_kind(), settings.seed}; };
     auto const data = open_train_source(data_path, model.config, reading, out);
     if (!data->decodes() && settings.augment != "none")

@@ -7,8 +7,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
+#include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 using namespace cli;
 using nlohmann::json;
@@ -170,6 +174,111 @@ TEST_CASE("every format becomes the same tensors") {
     scratch const here;
     check_error(run({"convert", test_data("formats/legacy.pth"), "-o", here / "out"}), 3, "unsupported_layout", {"torch.save"});
     CHECK(here.names().empty());
+}
+
+TEST_CASE("files of PyTorch's own tools become the tensors that torch.load gives") {
+    auto const expected = read_safetensors(test_data("checkpoints/expected.safetensors"));
+    for (std::string const file : {"compiled.pth", "checkpointed.pth", "averaged.pth", "fsdp.pth", "ema.pth", "tutorial.pt", "lightning.ckpt", "deepspeed.pt", "moments.pth", "nested.pth",
+                                   "timm.pth", "beside_cnn.pth", "no_checksums.pth"}) {
+        CAPTURE(file);
+        scratch const here;
+        auto const path = test_data("checkpoints/" + file);
+        check_success(run({"inspect", path}));
+        check_success(run({"convert", path, "-o", here / "out"}));
+        check_same_tensors(read_safetensors(here / "out"), expected);
+        check_success(run({"compare", path, test_data("checkpoints/expected.safetensors")}));
+    }
+}
+
+TEST_CASE("nothing that belongs to a model is left out, and what is left out is said") {
+    scratch const here;
+    auto const config = here.file("config.json", R"({"image_size":4,"patch_size":2,"frames":2,"width":8,"layers":2,"heads":2,"mlp_width":16,"classes":3,"adapter_scale":0.5,"head_offsets":[-1,1]})");
+    auto const every_way = [&](std::string const& file, std::vector<std::string> const& more) {
+        std::vector<outcome> found;
+        auto const path = test_data("checkpoints/" + file);
+        for (std::vector<std::string> words : {std::vector<std::string>{"convert", path, "-o", here / "out"}, {"merge", path, "-o", here / "out", "--config", config}}) {
+            words.insert(words.end(), more.begin(), more.end());
+            found.push_back(run(words));
+        }
+        return found;
+    };
+    struct refused {
+        std::string file;
+        int status;
+        std::string code, words;
+    };
+    for (auto const& each :
+         {refused{"inside.pth", 4, "unexpected_tensors", "resblocks.0.ln_3.weight"}, {"lora.pth", 4, "unexpected_tensors", "LoRA pairs: merge them into their layers first"},
+          {"peft.pth", 4, "unexpected_tensors", "LoRA pairs"}, {"peft_pairs.pth", 4, "missing_tensors", "LoRA pairs"},
+          {"aim.pth", 4, "unexpected_tensors", "AIM's adapters have a GELU inside: they cannot be merged"}, {"gap.pth", 4, "missing_tensors", "block 2 of 0 to 3 is not there"},
+          {"twice.pth", 3, "duplicate_key", "module.backbone.conv1.weight"}, {"distilled.pth", 3, "unsupported_layout", "\"student\" and \"teacher\""},
+          {"kinds.pth", 3, "unsupported_dtype", "expected"}, {"packed.pth", 3, "unsupported_dtype", "_packed_params"}, {"reparametrized.pth", 4, "missing_tensors", "mlp.c_fc.weight"}})
+        for (auto const& more : {std::vector<std::string>{}, {"--allow-extra"}, {"--allow-extra", "--allow-nonfinite"}}) {
+            CAPTURE(each.file);
+            for (auto const& found : every_way(each.file, more)) check_error(found, each.status, each.code, {each.file, each.words});
+            CHECK(!fs::exists(here / "out"));
+        }
+    for (auto const& found : every_way("beside.pth", {})) check_error(found, 4, "unexpected_tensors", {"3 tensors left over", "criterion.weight"});
+    for (auto const& found : every_way("beside.pth", {"--allow-extra"})) {
+        CHECK(found.status == 0);
+        CHECK(found.err.starts_with("zeroi2v: "));
+        CHECK(found.err.ends_with("beside.pth: 3 tensors left out: criterion.weight, queue, queue_ptr\n"));
+        CHECK(std::ranges::count(found.err, '\n') == 1);
+    }
+    for (auto const& found : every_way("beside.pth", {"--allow-extra", "--quiet"})) check_success(found);
+    for (auto const& found : every_way("expected.safetensors", {"--allow-extra"})) check_success(found); // nothing to say
+    auto const merged = run({"logits", here / "out", test_data("b16_short/case.safetensors"), "-o", here / "no"});
+    CHECK(merged.status == 4); // a model of another size
+}
+
+TEST_CASE("one tensor that cannot be read does not hide the rest") {
+    auto const found = run({"inspect", test_data("checkpoints/kinds.pth"), "--json"});
+    check_success(found);
+    auto const document = json::parse(found.out);
+    CHECK(document["unreadable"].size() == 18);
+    CHECK(document["model"]["config"]["layers"] == 2);
+    std::string const quantized = "backbone.transformer.resblocks.0.mlp.c_fc.weight";
+    CHECK(std::ranges::any_of(document["unreadable"], [&](auto const& each) {
+        return each["name"] == quantized && each["kind"].template get<std::string>().starts_with("a quantized tensor");
+    }));
+    std::map<std::string, std::string> types;
+    for (auto const& each : document["tensors"]) types.emplace(each["name"], each["dtype"]);
+    CHECK(!types.contains(quantized));
+    CHECK(types.at("text_model.c64") == "C64");
+    CHECK(types.at("text_model.float8_e8m0fnu") == "F8_E8M0");
+    auto const text = run({"inspect", test_data("checkpoints/kinds.pth")});
+    check_success(text);
+    CHECK(text.out.find("18 more, of kinds that cannot be read") != std::string::npos);
+    CHECK(text.out.find(quantized + "  ") != std::string::npos);
+    auto const gap = json::parse(run({"inspect", test_data("checkpoints/gap.pth"), "--json"}).out);
+    CHECK(gap["model"]["missing_blocks"] == json({2}));
+    CHECK(run({"inspect", test_data("checkpoints/gap.pth")}).out.find("missing   block 2") != std::string::npos);
+    for (auto const& [a, b] : {std::pair{"kinds.pth", "expected.safetensors"}, {"expected.safetensors", "kinds.pth"}}) {
+        auto const compared = run({"compare", test_data(std::string{"checkpoints/"} + a), test_data(std::string{"checkpoints/"} + b)});
+        CHECK(compared.status == 3);
+        CHECK(compared.err.starts_with("zeroi2v: error[unsupported_dtype]: "));
+        CHECK(compared.err.find("kinds.pth: tensor \"") != std::string::npos);
+        CHECK(compared.out.find("only in") == std::string::npos);
+    }
+
+    // every dtype of safetensors, where nobody needs it
+    scratch const here;
+    auto content = read_safetensors(test_data("checkpoints/expected.safetensors"));
+    for (auto const& [name, tensor] : read_safetensors(test_data("checkpoints/dtypes.safetensors"))) content.tensors.emplace(name, tensor.clone());
+    content.tensors.emplace("text_model.f6", zeroi2v::stored_tensor::zeros(zeroi2v::dtype::f6_e2m3, {2, 2}));
+    zeroi2v::write_safetensors(here / "in", content);
+    auto const listed = run({"inspect", here / "in"});
+    check_success(listed);
+    for (std::string const type : {"F4 ", "F6_E2M3 ", "F8_E8M0 ", "F8_E4M3FNUZ ", "F8_E5M2FNUZ ", "C64 "}) CHECK(listed.out.find("  " + type) != std::string::npos);
+    check_success(run({"convert", here / "in", "-o", here / "out"}));
+    check_same_tensors(read_safetensors(here / "out"), read_safetensors(test_data("checkpoints/expected.safetensors")));
+    check_success(run({"compare", here / "in", here / "in"}));
+    auto& weight = content.tensors.find("backbone.conv1.weight")->second;
+    weight = zeroi2v::stored_tensor::zeros(zeroi2v::dtype::f4, weight.sizes());
+    zeroi2v::write_safetensors(here / "needed", content);
+    check_success(run({"inspect", here / "needed"}));
+    check_error(run({"convert", here / "needed", "-o", here / "no"}), 3, "unsupported_dtype", {"backbone.conv1.weight", "F4"});
+    CHECK(run({"compare", here / "in", here / "needed"}).status == 0);
 }
 
 TEST_CASE("convert with a model writes its configuration, after it agreed with the shapes") {

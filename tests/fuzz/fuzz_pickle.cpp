@@ -22,9 +22,10 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
         for (bool const torchscript : {false, true}) {
             try {
                 detail::torch_tensor_reader const reader{graph, "fuzz", 1'000'000};
-                for (auto const& [name, rebuild] : detail::torch_state_dict_walker{graph, "fuzz", torchscript}.walk()) {
+                for (auto const& [name, rebuild, why_not] : detail::torch_state_dict_walker{graph, "fuzz", torchscript}.walk()) {
+                    if (!rebuild) continue;
                     std::string obstacle;
-                    auto const tensor = reader.read(name, rebuild, obstacle);
+                    auto const tensor = reader.read(name, *rebuild, obstacle);
                     if (!tensor) continue;
                     // What passed is inside its storage: the last element, computed anew.
                     unsigned __int128 last = tensor->layout.offset;

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -36,8 +37,13 @@ class canonical_source {
 public:
     /// Errors  as `resolve`.
     explicit canonical_source(checkpoint const& file) : file_{&file} {
-        auto const text = text_towers();
-        for (auto const& info : file.tensors()) sort_in(info, text);
+        std::vector<entry_of_file> entries;
+        for (auto const& info : file.tensors()) entries.push_back({without_transparent_words(info.name), info.name, &info, {}});
+        for (auto const& each : file.unreadable()) entries.push_back({without_transparent_words(each.name), each.name, nullptr, each.kind});
+        auto const text = text_towers(entries);
+        require_names_differ(entries);
+        for (auto const& entry : entries) sort_in(entry, text);
+        for (auto const& each : unreadable_) recipes_.erase(each.name);
         require_complete();
         for (auto const& [canonical, entry] : recipes_) tensors_.push_back(describe(canonical, entry));
     }
@@ -51,6 +57,18 @@ public:
     [[nodiscard]] std::span<std::string const> ignored() const noexcept { return ignored_; }
     /// Names in the file that mean nothing here.
     [[nodiscard]] std::span<std::string const> left_over() const noexcept { return left_over_; }
+    /// The model's tensors that the file has and that cannot be read: canonical names, with what they are.
+    [[nodiscard]] std::span<unreadable_tensor const> unreadable() const noexcept { return unreadable_; }
+    /// Errors  layers that no ZeroI2V model has, AIM's adapters or LoRA pairs -> model_error unexpected_tensors, saying which
+    ///         they are; a tensor of the model, or one inside a block, that cannot be read -> checkpoint_error
+    ///         unsupported_dtype, saying what it is.
+    void refuse_other_kinds() const {
+        refuse_foreign(left_over_, file_->path());
+        if (!unreadable_.empty()) refuse_unreadable(unreadable_[0].name, unreadable_[0].kind);
+        for (auto const& each : file_->unreadable())
+            if (std::ranges::find(left_over_, each.name) != left_over_.end() && is_inside_block(without_transparent_words(each.name)))
+                refuse_unreadable(each.name, each.kind);
+    }
 
     /// The tensor with this canonical name; null where there is none.
     [[nodiscard]] tensor_info const* find(std::string_view canonical) const noexcept {
@@ -104,13 +122,36 @@ private:
     };
     using prefix_set = std::set<std::string_view>;
 
+    /// A tensor of the file, which can be read or not.
+    struct entry_of_file {
+        std::string plain; ///< its name without transparent words
+        std::string_view name;
+        tensor_info const* info{};
+        std::string_view kind; ///< where it cannot be read
+    };
+
+    static void refuse_foreign(std::span<std::string const> names, std::string const& file) {
+        std::array<std::vector<std::string>, 3> foreign;
+        for (auto const& name : names) foreign[static_cast<std::size_t>(foreign_kind_of(name))].push_back(name);
+        auto const refuse = [&](foreign_kind kind, std::string const& what) {
+            auto const& found = foreign[static_cast<std::size_t>(kind)];
+            if (!found.empty())
+                throw model_error{error_code::unexpected_tensors, file + ": " + what + ": " + list_names(found, 3) + " found, a model without them expected"};
+        };
+        refuse(foreign_kind::aim_adapter, "AIM's adapters have a GELU inside: they cannot be merged");
+        refuse(foreign_kind::lora, "LoRA pairs: merge them into their layers first");
+    }
+    [[noreturn]] void refuse_unreadable(std::string const& name, std::string const& kind) const {
+        throw checkpoint_error{error_code::unsupported_dtype, file_->path() + ": tensor " + quoted_name(name) + ": " + kind};
+    }
+
     /// What stands in front of the names of a text tower, whose blocks and positions have the names of the image
     /// encoder's, but no patch convolution and no class token stand with them.
-    [[nodiscard]] prefix_set text_towers() const {
+    [[nodiscard]] prefix_set text_towers(std::span<entry_of_file const> entries) const {
         prefix_set text;
         prefix_set vision;
-        for (auto const& info : file_->tensors()) {
-            auto const [prefix, name] = split_wrappers(info.name);
+        for (auto const& entry : entries) {
+            auto const [prefix, name] = split_wrappers(entry.plain);
             auto const match = match_key(name);
             if (match && match->only_vision) vision.insert(prefix);
             if (is_text_tower_key(name)) text.insert(prefix);
@@ -122,19 +163,33 @@ private:
     [[noreturn]] void refuse_unknown() const {
         std::vector<std::string> names;
         for (auto const& info : file_->tensors()) names.push_back(info.name);
+        bool const only_pairs = std::ranges::any_of(names, [](std::string const& name) { return foreign_kind_of(name) == foreign_kind::lora; });
         throw model_error{error_code::missing_tensors,
                           file_->path()
                               + ": no image or video encoder with the names of ZeroI2V, OpenAI CLIP, HF CLIP "
                                 "or timm is in it, but "
-                              + list_names(names, 3)};
+                              + (only_pairs ? "LoRA pairs, which have to be merged into the layers of their model first: " : "") + list_names(names, 3)};
     }
 
-    void sort_in(tensor_info const& info, prefix_set const& text) {
-        auto const [prefix, name] = split_wrappers(info.name);
+    /// Errors  two names are one without the wrappers' words -> checkpoint_error duplicate_key.
+    void require_names_differ(std::span<entry_of_file const> entries) const {
+        std::vector<entry_of_file const*> order;
+        for (auto const& entry : entries) order.push_back(&entry);
+        std::ranges::stable_sort(order, {}, [](entry_of_file const* entry) -> std::string const& { return entry->plain; });
+        auto const twice = std::ranges::adjacent_find(order, {}, [](entry_of_file const* entry) -> std::string const& { return entry->plain; });
+        if (twice != order.end())
+            throw checkpoint_error{error_code::duplicate_key, file_->path() + ": tensors " + quoted_name((*twice)->name) + " and " + quoted_name((*std::next(twice))->name)
+                                                                  + ": both are " + quoted_name((*twice)->plain) + " without their wrappers, one of them expected"};
+    }
+
+    void sort_in(entry_of_file const& entry, prefix_set const& text) {
+        auto const [prefix, name] = split_wrappers(entry.plain);
         auto const match = match_key(name);
         bool const head = match && match->canonical.starts_with("cls_head.");
-        if (match && (head || !text.contains(prefix))) {
-            add(info, *match);
+        bool const of_text = !head && text.contains(prefix);
+        if (match && !of_text) {
+            if (entry.info == nullptr) unreadable_.push_back({match->canonical, std::string{entry.kind}});
+            else add(*entry.info, *match);
             // The official code's encoder has OpenAI's names and lies in `backbone.`.
             bool const official =
                 match->scheme == key_scheme::openai_clip && prefix.find("backbone.") != std::string_view::npos;
@@ -142,10 +197,10 @@ private:
                 scheme_ = key_scheme::zeroi2v;
             else if (scheme_ != key_scheme::zeroi2v)
                 scheme_ = match->scheme;
-        } else if (match || is_ignored_key(name)) {
-            ignored_.push_back(info.name); // `match`: the text tower's blocks and positions
+        } else if (match || is_ignored_key(name) || (of_text && is_inside_block(name))) {
+            ignored_.emplace_back(entry.name); // `match`: the text tower's blocks and positions
         } else {
-            left_over_.push_back(info.name);
+            left_over_.emplace_back(entry.name);
         }
     }
 
@@ -236,6 +291,7 @@ private:
     std::vector<tensor_info> tensors_;
     std::vector<std::string> ignored_;
     std::vector<std::string> left_over_;
+    std::vector<unreadable_tensor> unreadable_;
 };
 
 /// Recognises the names of a checkpoint, with whatever wrappers in front.
@@ -244,9 +300,10 @@ private:
 ///     auto const source = resolve(file);
 ///     auto const qkv = source.read("backbone.transformer.resblocks.0.attn.in_proj_weight");
 ///
-/// Errors  nothing is recognised, or one of query, key and value is absent -> model_error missing_tensors; two tensors
-///         of the file are the same one of the model, or q, k, v differ in dtype -> checkpoint_error bad_tensor; they
-///         differ in shape -> model_error bad_shape. Names left over are listed and not judged: `refuse_left_over`.
+/// Errors  nothing is recognised, or one of query, key and value is absent -> model_error missing_tensors; two names are
+///         one without the wrappers' words -> checkpoint_error duplicate_key; two tensors of the file are the same one of
+///         the model, or q, k, v differ in dtype -> checkpoint_error bad_tensor; they differ in shape -> model_error
+///         bad_shape. Names left over are listed and not judged: `refuse_left_over`, `refuse_other_kinds`.
 [[nodiscard]] inline canonical_source resolve(checkpoint const& file) { return canonical_source{file}; }
 canonical_source resolve(checkpoint&&) = delete; ///< the checkpoint must outlive its source
 

@@ -57,6 +57,11 @@ public:
     [[nodiscard]] std::span<tensor_info const> tensors() const noexcept {
         return std::visit([](auto const& held) { return held.tensors(); }, content_);
     }
+    /// Tensors of a PyTorch file that are there and cannot be read, with what they are.
+    [[nodiscard]] std::span<unreadable_tensor const> unreadable() const noexcept {
+        auto const* const held = std::get_if<torch_file>(&content_);
+        return held == nullptr ? std::span<unreadable_tensor const>{} : held->unreadable();
+    }
     /// The tensor with this name; null where there is none.
     [[nodiscard]] tensor_info const* find(std::string_view name) const noexcept {
         return std::visit([&](auto const& held) { return held.find(name); }, content_);

@@ -145,10 +145,14 @@ struct key_names {
     };
 };
 
-/// Wrappers around a model that leave their name in front of every tensor's.
-inline constexpr std::array<std::string_view, 12> key_wrappers{
-    "module.", "model.",      "backbone.",     "visual.",        "vision_model.", "trunk.",
-    "clip.",   "clip_model.", "vision_tower.", "image_encoder.", "base_model.",   "_orig_mod.",
+/// Words that a wrapper puts between dots anywhere in a name, and that mean nothing: torch.compile, activation
+/// checkpointing, FSDP, DistributedDataParallel and AveragedModel, Lightning, averages of weights.
+inline constexpr std::array<std::string_view, 6> transparent_words{"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module", "module", "model", "ema"};
+
+/// Modules around a model that leave their name in front of every tensor's.
+inline constexpr std::array<std::string_view, 16> key_wrappers{
+    "backbone.",     "visual.",     "vision_model.", "trunk.",   "clip.",    "clip_model.", "vision_tower.", "image_encoder.",
+    "base_model.",   "net.",        "network.",      "student.", "teacher.", "ema_model.",  "model_ema.",    "_forward_module.",
 };
 
 /// `12.ln_1.weight` -> `12` and `ln_1.weight`; a number has at most four digits and no leading zero.
@@ -173,11 +177,24 @@ split_block(std::string_view text) noexcept {
 
 } // namespace detail
 
-/// A name, split into what wrappers put in front and the name that the project chose.
+/// `module.blocks.1._orig_mod.norm1.bias` -> `blocks.1.norm1.bias`: the wrappers' words go wherever they stand as whole
+/// words between dots. The last word always stays.
+[[nodiscard]] inline std::string without_transparent_words(std::string_view key) {
+    std::string kept;
+    for (;;) {
+        auto const dot = key.find('.');
+        if (dot == std::string_view::npos) return kept.append(key);
+        if (std::ranges::find(detail::transparent_words, key.substr(0, dot)) == detail::transparent_words.end()) kept.append(key.substr(0, dot + 1));
+        key.remove_prefix(dot + 1);
+    }
+}
+
+/// A name, split into the modules in front and the name that the project chose. Both are parts of what was split.
 struct split_key {
     std::string_view prefix;
     std::string_view name;
 };
+/// `key` has no transparent words any more.
 [[nodiscard]] inline split_key split_wrappers(std::string_view key) noexcept {
     std::size_t end = 0;
     for (bool found = true; found;) {
@@ -222,10 +239,42 @@ struct split_key {
     return std::nullopt;
 }
 
+/// The models of other kinds that a name tells of: they have layers that no ZeroI2V model has.
+enum class foreign_kind : std::uint8_t { none, aim_adapter, lora };
+
+/// What a tensor is by a word of its name: `T_Adapter` in a block is AIM's (ZeroI2V has T_Adapter_in), whose adapters have
+/// a GELU between their Linears; `lora_A`, `lora_B`, `lora_down`, ... come from loralib, PEFT and their kin.
+[[nodiscard]] inline foreign_kind foreign_kind_of(std::string_view name) noexcept {
+    for (bool more = true; more;) {
+        auto const dot = name.find('.');
+        auto const word = name.substr(0, dot);
+        if (word == "T_Adapter") return foreign_kind::aim_adapter;
+        if (word.starts_with("lora_")) return foreign_kind::lora;
+        more = dot != std::string_view::npos;
+        if (more) name.remove_prefix(dot + 1);
+    }
+    return foreign_kind::none;
+}
+
+/// Whether a name is that of something inside a block: a word `resblocks`, `blocks` or `layers`, then a number. Texts and
+/// decoders have blocks of their own, and say so in a word in front.
+[[nodiscard]] inline bool is_inside_block(std::string_view name) noexcept {
+    constexpr std::array<std::string_view, 3> rows{"resblocks", "blocks", "layers"};
+    bool row = false;
+    for (auto dot = name.find('.'); dot != std::string_view::npos; dot = name.find('.')) {
+        auto const word = name.substr(0, dot);
+        if (row && !word.empty() && word.find_first_not_of("0123456789") == std::string_view::npos) return true;
+        if (word.find("text") != std::string_view::npos || word.find("decoder") != std::string_view::npos) return false;
+        row = std::ranges::find(rows, word) != rows.end();
+        name.remove_prefix(dot + 1);
+    }
+    return false;
+}
+
 /// Whether a name without wrappers belongs to parts of a file that no image or video encoder uses: text towers,
 /// projections to the space of texts, timm's classifier, counters and masks.
 [[nodiscard]] inline bool is_ignored_key(std::string_view name) noexcept {
-    constexpr std::array<std::string_view, 18> names{"proj",
+    constexpr std::array<std::string_view, 19> names{"proj",
                                                      "logit_scale",
                                                      "logit_bias",
                                                      "text_projection",
@@ -241,6 +290,7 @@ struct split_key {
                                                      "vocab_size",
                                                      "head.weight",
                                                      "head.bias",
+                                                     "n_averaged",
                                                      "data_preprocessor.mean",
                                                      "data_preprocessor.std"};
     constexpr std::array<std::string_view, 2> fronts{"text_model.", "text."};

@@ -79,9 +79,13 @@ inline void check_safetensors_layout(safetensors_header const& header, std::uint
         auto const& [name, type, sizes] = tensors[i];
         auto const [begin, end] = ranges[i];
         auto const count = checked_product(std::span<std::size_t const>{sizes.begin(), sizes.rank()});
-        auto const bytes = count ? checked_mul(*count, size_of(type)) : std::nullopt;
-        if (!bytes)
+        auto const units = count ? checked_mul(*count, is_packed(type) ? bits_of(type) : size_of(type)) : std::nullopt;
+        if (!units)
             fail_tensor(i, error_code::bad_shape, "shape " + to_string(sizes) + ": the number of bytes overflows");
+        auto const bytes = bytes_of(type, *count);
+        if (!bytes)
+            fail_tensor(i, error_code::size_mismatch, std::string{dtype_name(type)} + " of shape " + to_string(sizes) + " takes "
+                                                          + std::to_string(*units) + " bits, whole bytes expected");
         if (begin > end)
             fail_tensor(i, error_code::bad_offsets,
                         "data_offsets begin at " + std::to_string(begin) + " and end at " + std::to_string(end));

@@ -89,13 +89,13 @@ struct safetensors_prefix {
         if (name.size() > safetensors_max_name)
             fail(error_code::name_too_long, "tensor " + quoted_name(name, 64) + ": more than 1024 bytes");
         auto const count = checked_product(std::span<std::size_t const>{sizes.begin(), sizes.rank()});
-        auto const bytes = count ? checked_mul<std::uint64_t>(*count, size_of(type)) : std::nullopt;
-        auto const end = bytes ? checked_add(offset, *bytes) : std::nullopt;
+        auto const bytes = count ? bytes_of(type, *count) : std::nullopt;
+        auto const end = bytes ? checked_add<std::uint64_t>(offset, *bytes) : std::nullopt;
         bool const too_long =
             std::any_of(sizes.begin(), sizes.end(), [](std::uint64_t n) { return n > safetensors_max_size; });
         if (!end || too_long)
-            fail(error_code::bad_shape,
-                 "tensor " + quoted_name(name) + ": shape " + to_string(sizes) + " is too large");
+            fail(error_code::bad_shape, "tensor " + quoted_name(name) + ": shape " + to_string(sizes)
+                                            + (count && is_packed(type) ? " is too large, or ends inside a byte" : " is too large"));
 
         if (json.size() > 1) json += ',';
         append_json_string(json, name);

@@ -16,8 +16,13 @@ struct tensor_info {
     shape sizes{};
 
     [[nodiscard]] std::size_t count() const noexcept { return sizes.count(); }
-    [[nodiscard]] std::size_t byte_size() const noexcept { return sizes.count() * size_of(type); }
+    [[nodiscard]] std::size_t byte_size() const noexcept { return bytes_of(type, sizes.count()).value_or(0); }
     friend bool operator==(tensor_info const&, tensor_info const&) = default;
+};
+
+/// A tensor that is in the file and that nothing here can represent: `kind` says what it is, as `a quantized tensor, ...`.
+struct unreadable_tensor {
+    std::string name, kind;
 };
 
 } // namespace zeroi2v

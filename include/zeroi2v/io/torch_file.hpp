@@ -38,14 +38,15 @@ static_assert(std::endian::native == std::endian::little,
 /// Opening reads and proves the ZIP directory, the pickle and every tensor's place in its storage; then each tensor is
 /// read by pread on demand, row-major, whatever its strides. The CRC-32 of a storage is verified the first time that
 /// something is read from it: in the same pass where a tensor is the whole storage, in a pass of its own where it is a
-/// part.
+/// part. An archive without checksums is read without.
 ///
-/// Tensors  those of the dict under `state_dict`, else under `model`, else of the root; nested dicts and the modules of
-///          a TorchScript archive give dotted names. Tensors that are sparse, quantised, complex or conjugated are not
-///          listed; to ask for one is an error that says so.
+/// Tensors  those of the one dict with the names of an encoder, whatever it is called; without such a dict, those under
+///          `state_dict`, else under `model`, else of the root. Nested dicts and the modules of a TorchScript archive give
+///          dotted names. Tensors that are sparse, quantized, nested, meta or conjugated are `unreadable`; to ask for one
+///          is an error that says what it is.
 /// Errors   checkpoint_error bad_zip, bad_pickle, bad_tensor, duplicate_key, name_too_long, too_many_tensors,
 ///          no_tensors; unsupported_layout: the pre-1.6 and tar layouts, big-endian storages, whole pickled modules,
-///          archives that are not PyTorch's.
+///          two dicts of weights, archives that are not PyTorch's.
 /// Memory   opening: at most 4 x (pickle and directory) + 16 MB. A read: the tensor, and 1 MB where it is strided.
 /// Source   torch/serialization.py; caffe2/serialize/inline_container.cc.
 /// Test     tests/unit/io/torch_file.cpp
@@ -64,6 +65,9 @@ public:
 
     /// All tensors, in the order of the state dict.
     [[nodiscard]] std::span<tensor_info const> tensors() const noexcept { return tensors_; }
+
+    /// Tensors that are there and cannot be read, with what they are.
+    [[nodiscard]] std::span<unreadable_tensor const> unreadable() const noexcept { return unreadable_; }
 
     /// The tensor with this name; null where there is none.
     [[nodiscard]] tensor_info const* find(std::string_view name) const noexcept {
@@ -93,9 +97,6 @@ private:
     struct placement {
         std::size_t entry{};
         strided_layout layout;
-    };
-    struct unreadable_tensor {
-        std::string name, obstacle;
     };
 
     [[nodiscard]] static zip_archive open(file source) {
@@ -155,9 +156,9 @@ private:
         pickle_graph const graph = read_pickle(archive_.read(entry), where);
         auto const found = detail::torch_state_dict_walker{graph, where, torchscript_}.walk();
         detail::torch_tensor_reader const reader{graph, source().name(), source().size()};
-        for (auto const& [name, rebuild] : found) {
-            std::string obstacle;
-            auto const tensor = reader.read(name, rebuild, obstacle);
+        for (auto const& [name, rebuild, why_not] : found) {
+            std::string obstacle = why_not;
+            auto const tensor = rebuild ? reader.read(name, *rebuild, obstacle) : std::nullopt;
             if (!tensor) {
                 unreadable_.push_back({name, std::move(obstacle)});
                 continue;
@@ -170,7 +171,7 @@ private:
                                    unreadable_.empty()
                                        ? "no tensor in its state dict"
                                        : "no readable tensor in its state dict: " + quoted_name(unreadable_[0].name)
-                                             + " is " + unreadable_[0].obstacle);
+                                             + " is " + unreadable_[0].kind);
         by_name_.resize(tensors_.size());
         for (std::size_t i = 0; i < by_name_.size(); ++i) by_name_[i] = static_cast<std::uint32_t>(i);
         std::ranges::sort(by_name_, {}, [this](std::uint32_t i) { return std::string_view{tensors_[i].name}; });
@@ -200,7 +201,7 @@ private:
         auto const unreadable = std::ranges::find(unreadable_, name, &unreadable_tensor::name);
         if (unreadable != unreadable_.end())
             throw source().failure(error_code::unsupported_dtype,
-                                   "tensor " + quoted_name(name) + ": " + unreadable->obstacle);
+                                   "tensor " + quoted_name(name) + ": " + unreadable->kind);
         throw model_error{error_code::missing_tensors,
                           source().name() + ": tensor " + quoted_name(name) + " is not in the file"};
     }

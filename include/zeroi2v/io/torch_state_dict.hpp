@@ -2,9 +2,11 @@
 #pragma once
 
 #include <zeroi2v/core/error.hpp>
+#include <zeroi2v/io/key_schemes.hpp>
 #include <zeroi2v/io/pickle_graph.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/io/torch_tensor.hpp>
+#include <zeroi2v/io/torch_weight_sets.hpp>
 #include <zeroi2v/io/utf8.hpp>
 
 #include <algorithm>
@@ -19,15 +21,19 @@
 
 namespace zeroi2v::detail {
 
+/// A tensor and how it is made, or what stands in its place.
 struct named_torch_tensor {
     std::string name;
-    torch_rebuild rebuild;
+    std::optional<torch_rebuild> rebuild;
+    std::string obstacle{}; ///< where it is not made
 };
 
 /// Walks dicts, and in a TorchScript archive the attributes of modules, to tensors with dotted names.
 ///
-/// The state dict is the dict under `state_dict`, else under `model`, else the root itself. Keys that are no text, and
-/// values that are neither tensors nor dicts, are passed over. A key set twice is refused: no pickler writes one.
+/// The state dict is the one whose tensors have the names of an encoder, wherever it is (`torch_weight_search`). Where there
+/// is none it is the dict under `state_dict`, else under `model`, else the root itself. Passed over are keys that are no
+/// text, the state of an optimizer, and values that are neither tensors nor dicts; those that stand under the name of a
+/// model's tensor, and tuples of tensors, are named with what they are. A key set twice is refused: no pickler writes one.
 /// Bounds  65 536 tensors, names of 1 024 bytes and of 4 MB and the pickle's length together, 64 levels, 10^6 steps: a
 ///         pickle can share one dict from many places.
 class torch_state_dict_walker {
@@ -51,7 +57,7 @@ public:
             name_.resize(here.prefix);
             if (levels_.size() > 1) name_ += '.';
             name_ += key;
-            visit(value);
+            visit(key, value);
         }
         std::vector<std::string_view> names;
         for (auto const& found : found_) names.push_back(found.name);
@@ -76,17 +82,7 @@ private:
         fail(error_code::bad_pickle, "byte " + std::to_string(graph_.position(value)) + ": " + sentence);
     }
 
-    [[nodiscard]] bool is_dict(pickle_value v) const noexcept {
-        return v.kind() == pickle_kind::dict || graph_.is_global(graph_.callable(v), "collections", "OrderedDict")
-               || graph_.first_entry(v) != pickle_graph::no_entry;
-    }
-    /// The last value of a key.
-    [[nodiscard]] pickle_value value_of(pickle_value dict, std::string_view key) const noexcept {
-        pickle_value result;
-        for (auto i = graph_.first_entry(dict); i != pickle_graph::no_entry; i = graph_.at(i).next)
-            if (graph_.text(graph_.at(i).key) == key) result = graph_.at(i).value;
-        return result;
-    }
+    [[nodiscard]] bool is_dict(pickle_value v) const noexcept { return is_torch_dict(graph_, v); }
     [[nodiscard]] std::string class_name(pickle_value object) const {
         auto const global = graph_.global(graph_.callable(object));
         return global ? printable(global->first, 128) + "." + printable(global->second, 128) : "unknown";
@@ -106,18 +102,42 @@ private:
                          + ", expected a state dict; re-save it: torch.save(torch.load(f).state_dict(), g)");
             fail(error_code::no_tensors, "no dict at its root, expected a state dict");
         }
+        auto const sets = torch_weight_search{graph_}.find(root);
+        if (sets.size() > 1)
+            fail(error_code::unsupported_layout, std::to_string(sets.size()) + " sets of weights, under " + quoted_name(sets[0].path) + " and "
+                                                     + quoted_name(sets[1].path) + ", expected one; re-save it with one of them: torch.save(torch.load(f)[KEY], g)");
+        if (sets.size() == 1) return sets[0].dict;
         for (std::string_view const key : {"state_dict", "model"})
-            if (pickle_value const chosen = value_of(root, key); is_dict(chosen)) return chosen;
+            if (pickle_value const chosen = value_of_torch_key(graph_, root, key); is_dict(chosen)) return chosen;
         return root;
     }
 
-    void visit(pickle_value value) {
+    void visit(std::string_view key, pickle_value value) {
         if (auto const rebuild = as_torch_tensor(graph_, value))
-            found(value, *rebuild);
-        else if (is_dict(value))
-            enter(value);
-        else if (torchscript_ && is_dict(graph_.state(value)))
-            enter(graph_.state(value));
+            found(value, {name_, rebuild});
+        else if (is_dict(value)) {
+            if (torchscript_ || levels_.size() > 1 || !is_optimizer_state(graph_, key, value, steps_)) enter(value);
+        } else if (torchscript_) {
+            if (is_dict(graph_.state(value))) enter(graph_.state(value));
+        } else if (auto obstacle = kind_of(value); !obstacle.empty())
+            found(value, {name_, std::nullopt, std::move(obstacle)});
+    }
+
+    /// What a value that is no tensor is; nothing where it is in no tensor's place.
+    [[nodiscard]] std::string kind_of(pickle_value value) const {
+        static constexpr std::string_view tail = " found, a plain dense tensor expected";
+        static constexpr std::size_t longest_tuple = 16; // of tensors: a quantized Linear's has two
+        auto const items = graph_.items(value);
+        if (items.size() <= longest_tuple && std::ranges::any_of(items, [&](pickle_value item) { return as_torch_tensor(graph_, item).has_value(); })) return "a tuple of tensors" + std::string{tail};
+        if (name_.size() > max_name || !match_key(split_wrappers(without_transparent_words(name_)).name)) return {};
+        switch (value.kind()) {
+        case pickle_kind::none: return "None" + std::string{tail};
+        case pickle_kind::call: return "an object of class " + class_name(value) + std::string{tail};
+        case pickle_kind::persistent: return "a storage without a tensor" + std::string{tail};
+        case pickle_kind::sequence: return "a list" + std::string{tail};
+        case pickle_kind::tuple: return "a tuple" + std::string{tail};
+        default: return "a number or text" + std::string{tail};
+        }
     }
 
     void enter(pickle_value dict) {
@@ -135,7 +155,7 @@ private:
         levels_.push_back(std::move(inside));
     }
 
-    void found(pickle_value value, torch_rebuild const& rebuild) {
+    void found(pickle_value value, named_torch_tensor tensor) {
         // CLIP's archives keep three numbers of their configuration as tensors.
         if (torchscript_ && (name_ == "input_resolution" || name_ == "context_length" || name_ == "vocab_size")) return;
         if (name_.size() > max_name)
@@ -146,7 +166,7 @@ private:
         name_bytes_ += name_.size();
         if (found_.size() == max_tensors || name_bytes_ > 4'000'000 + graph_.bytes().size())
             fail(error_code::too_many_tensors, "more than " + std::to_string(found_.size()) + " tensors");
-        found_.push_back({name_, rebuild});
+        found_.push_back(std::move(tensor));
     }
 
     pickle_graph const& graph_;

@@ -9,6 +9,7 @@
 #include <zeroi2v/io/strided_read.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -22,13 +23,14 @@ namespace zeroi2v::detail {
 
 /// A call that makes a tensor: of which function, with what.
 struct torch_rebuild {
-    std::string_view function; ///< a name in torch._utils
-    pickle_value arguments;    ///< a tuple
+    std::string_view module, function; ///< `torch._utils`, but for classes that rebuild themselves
+    pickle_value arguments;            ///< a tuple
 };
 
 /// The tensor that `value` describes, seen through parameters and subclasses; nothing where it is no tensor.
 [[nodiscard]] inline std::optional<torch_rebuild> as_torch_tensor(pickle_graph const& graph, pickle_value value) {
     pickle_value callable = graph.callable(value), arguments = graph.arguments(value);
+    bool subclass = false;
     for (std::size_t level = 0; level < pickle_graph::max_depth; ++level) {
         auto const global = graph.global(callable);
         auto const items = graph.items(arguments);
@@ -37,12 +39,13 @@ struct torch_rebuild {
         if (module == "torch._tensor" && name == "_rebuild_from_type_v2" && items.size() >= 3) {
             callable = items[0]; // (function, class, arguments, state): function(*arguments), then made a class
             arguments = items[2];
+            subclass = true;
         } else if (module == "torch._utils" && (name == "_rebuild_parameter" || name == "_rebuild_parameter_with_state")
                    && !items.empty()) {
             callable = graph.callable(items[0]);
             arguments = graph.arguments(items[0]);
-        } else if (module == "torch._utils" && name.starts_with("_rebuild_")) {
-            return torch_rebuild{name, arguments};
+        } else if (subclass || (module == "torch._utils" && name.starts_with("_rebuild_"))) {
+            return torch_rebuild{module, name, arguments};
         } else {
             return std::nullopt;
         }
@@ -60,7 +63,7 @@ struct torch_rebuild {
         pair{"FloatStorage", dtype::f32},    pair{"HalfStorage", dtype::f16},   pair{"BFloat16Storage", dtype::bf16},
         pair{"DoubleStorage", dtype::f64},   pair{"LongStorage", dtype::i64},   pair{"IntStorage", dtype::i32},
         pair{"ShortStorage", dtype::i16},    pair{"CharStorage", dtype::i8},    pair{"ByteStorage", dtype::u8},
-        pair{"BoolStorage", dtype::boolean}, pair{"UntypedStorage", dtype::u8},
+        pair{"BoolStorage", dtype::boolean}, pair{"UntypedStorage", dtype::u8}, pair{"ComplexFloatStorage", dtype::c64},
     };
     for (auto const& k : known)
         if (k.name == name) return k.type;
@@ -89,10 +92,35 @@ struct torch_rebuild {
         pair{"bool", dtype::boolean},
         pair{"float8_e5m2", dtype::f8_e5m2},
         pair{"float8_e4m3fn", dtype::f8_e4m3},
+        pair{"float8_e8m0fnu", dtype::f8_e8m0},
+        pair{"float8_e4m3fnuz", dtype::f8_e4m3fnuz},
+        pair{"float8_e5m2fnuz", dtype::f8_e5m2fnuz},
+        pair{"complex64", dtype::c64},
     };
     for (auto const& k : known)
         if (k.name == name) return k.type;
     return std::nullopt;
+}
+
+/// What is made that is no plain dense tensor.
+[[nodiscard]] inline std::string kind_of_rebuild(torch_rebuild const& rebuild) {
+    struct pair {
+        std::string_view function, kind;
+    };
+    constexpr std::array known{
+        pair{"_rebuild_qtensor", "a quantized tensor"},
+        pair{"_rebuild_sparse_tensor", "a sparse tensor"},
+        pair{"_rebuild_sparse_csr_tensor", "a sparse tensor"},
+        pair{"_rebuild_nested_tensor", "a nested tensor"},
+        pair{"_rebuild_njt", "a nested tensor"},
+        pair{"_rebuild_meta_tensor_no_storage", "a meta tensor, which has no elements"},
+        pair{"_rebuild_wrapper_subclass", "a tensor of a wrapper class"},
+        pair{"_rebuild_device_tensor_from_numpy", "a tensor of another device"},
+        pair{"_rebuild_device_tensor_from_cpu_tensor", "a tensor of another device"},
+    };
+    auto const found = std::ranges::find(known, rebuild.function, &pair::function);
+    return std::string{found == known.end() ? "a tensor" : found->kind} + ", made by " + printable(rebuild.module, 64) + "." + printable(rebuild.function, 64)
+           + ", expected a plain dense tensor";
 }
 
 /// A tensor's elements inside a storage that is found by its key.
@@ -114,14 +142,14 @@ public:
     torch_tensor_reader(pickle_graph const& graph, std::string_view where, std::uint64_t file_size)
         : graph_{graph}, where_{where}, file_size_{file_size} {}
 
-    /// The tensor; none, and `obstacle` says why, where it is of a kind that nothing here can represent (complex,
-    /// quantised, sparse, conjugated).
+    /// The tensor; none, and `obstacle` says what it is, where nothing here can represent it (quantized, sparse, meta,
+    /// nested, conjugated, of a dtype that safetensors has not).
     /// Errors  checkpoint_error bad_tensor where the description is unsound.
     [[nodiscard]] std::optional<torch_tensor> read(std::string_view name, torch_rebuild const& rebuild,
                                                    std::string& obstacle) const {
         bool const v3 = rebuild.function == "_rebuild_tensor_v3";
-        if (!v3 && rebuild.function != "_rebuild_tensor_v2" && rebuild.function != "_rebuild_tensor") {
-            obstacle = "made by torch._utils." + printable(rebuild.function, 64) + ", expected a plain dense tensor";
+        if (rebuild.module != "torch._utils" || (!v3 && rebuild.function != "_rebuild_tensor_v2" && rebuild.function != "_rebuild_tensor")) {
+            obstacle = kind_of_rebuild(rebuild);
             return std::nullopt;
         }
         auto const arguments = graph_.items(rebuild.arguments);
@@ -135,14 +163,14 @@ public:
             auto const global = graph_.global(arguments[6]);
             auto const type = global && global->first == "torch" ? dtype_of_torch_name(global->second) : std::nullopt;
             if (!type) {
-                obstacle = "of dtype "
+                obstacle = "a tensor of dtype "
                            + (global ? printable(global->first, 64) + "." + printable(global->second, 64) : "unknown");
                 return std::nullopt;
             }
             result.type = *type;
         }
         if (is_lazily_changed(arguments, v3 ? 7 : 6)) {
-            obstacle = "conjugated or negated lazily";
+            obstacle = "a tensor that is conjugated or negated lazily, expected a plain dense tensor";
             return std::nullopt;
         }
         result.layout.offset = number(name, arguments[1], "offset");
@@ -177,7 +205,7 @@ private:
         auto const [module, type_name] = *global;
         auto const type = module.starts_with("torch") ? dtype_of_torch_storage(type_name) : std::nullopt;
         if (!type) {
-            obstacle = "in a " + printable(module, 64) + "." + printable(type_name, 64);
+            obstacle = "a tensor in a " + printable(module, 64) + "." + printable(type_name, 64);
             return std::nullopt;
         }
         auto const bytes = checked_mul<std::uint64_t>(number(name, id[4], "the length of its storage"), size_of(*type));

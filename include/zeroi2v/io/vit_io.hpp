@@ -35,7 +35,7 @@ namespace zeroi2v {
 
 /// What a caller accepts beyond the rules.
 struct load_options {
-    bool allow_extra = false;     ///< tensors that are no part of the model are left out, not refused
+    bool allow_extra = false;     ///< tensors outside the blocks that are no part of the model are left out, not refused
     bool allow_nonfinite = false; ///< NaN and infinity among the weights
 };
 
@@ -169,26 +169,35 @@ public:
         return names;
     }
 
-    /// Errors  as `load`: which of `expected` are missing, and what is left over beside them.
+    /// Errors  as `load`: what kind of model it is, if not ZeroI2V's; which of `expected` are missing, and what is left over
+    ///         beside them.
     void require_names(std::vector<std::string> const& expected, load_options options) const {
+        source_.refuse_other_kinds();
         std::vector<std::string> missing;
         for (auto const& tensor : expected)
             if (shapes_.find(tensor) == nullptr) missing.push_back(tensor);
         if (!missing.empty())
-            throw model_error{error_code::missing_tensors, name() + ": " + count_of(missing.size()) + " missing: " + list_names(missing)};
+            throw model_error{error_code::missing_tensors, name() + ": " + gaps() + count_of(missing.size()) + " missing: " + list_names(missing)};
         require_no_others(expected, options);
     }
 
-    /// Errors  as `load`: what is left over beside `expected`.
+    /// Errors  as `load`: what is left over beside `expected`. Inside the blocks nothing may be, whatever the options.
     void require_no_others(std::vector<std::string> const& expected, load_options options) const {
-        if (options.allow_extra) return;
+        auto extra = others(expected);
+        if (options.allow_extra) std::erase_if(extra, [](std::string const& name) { return !is_inside_block(without_transparent_words(name)); });
+        if (!extra.empty())
+            throw model_error{error_code::unexpected_tensors, name() + ": " + count_of(extra.size()) + " left over: " + list_names(extra)
+                                                                  + (options.allow_extra ? ", none inside a block expected: what is there is never left out"
+                                                                                         : ", none beside the model's expected (allow_extra leaves out what is outside its blocks)")};
+    }
+
+    /// What `allow_extra` leaves out beside `expected`.
+    [[nodiscard]] std::vector<std::string> others(std::vector<std::string> const& expected) const {
         std::set<std::string_view> const known(expected.begin(), expected.end());
         std::vector<std::string> extra(source_.left_over().begin(), source_.left_over().end());
         for (auto const& tensor : source_.tensors())
             if (!known.contains(tensor.name)) extra.push_back(tensor.name);
-        if (!extra.empty())
-            throw model_error{error_code::unexpected_tensors, name() + ": " + count_of(extra.size()) + " left over: " + list_names(extra)
-                                                                  + ", none beside the model's expected (allow_extra leaves them out)"};
+        return extra;
     }
 
     /// Errors  model_error bad_shape, checkpoint_error unsupported_dtype, before the tensor is read.
@@ -203,13 +212,23 @@ public:
                                                                       + std::string{dtype_name(found->type)} + " found, F32, F16 or BF16 expected"};
     }
 
-    /// Errors  metadata that says merged beside adapters among the tensors -> model_error config_mismatch.
+    /// Errors  layers of another kind of model, tensors of it that cannot be read -> as canonical_source::refuse_other_kinds;
+    ///         metadata that says merged beside adapters among the tensors -> model_error config_mismatch.
     void require_consistent() const {
+        source_.refuse_other_kinds();
         if (metadata_.merged && has_adapters())
             throw model_error{error_code::config_mismatch, name() + ": " + metadata_key::merged + ": true found, the tensors have adapters"};
     }
 
 private:
+    /// `block 2 is missing; `: where a number in the row of blocks is.
+    [[nodiscard]] std::string gaps() const {
+        std::vector<std::string> numbers;
+        for (auto const number : shapes_.missing_blocks()) numbers.push_back(std::to_string(number));
+        if (numbers.empty()) return {};
+        return (numbers.size() == 1 ? "block " : "blocks ") + list_names(numbers) + " of 0 to " + std::to_string(shapes_.layers() - 1)
+               + (numbers.size() == 1 ? " is not there; " : " are not there; ");
+    }
     [[nodiscard]] static std::string count_of(std::size_t count) { return std::to_string(count) + (count == 1 ? " tensor" : " tensors"); }
 
     canonical_source source_;
@@ -225,6 +244,7 @@ private:
 /// Errors  as vit_file.     Cost  memory: the weights once.     Test  tests/unit/io/vit_io.cpp
 [[nodiscard]] inline adapted_vit load_adapted_vit(checkpoint const& file, stated_config chosen, load_options options = {}) {
     vit_file const source{file};
+    source.require_consistent();
     if (!source.has_adapters()) throw checkpoint_error{error_code::no_adapters, source.name() + ": no adapters found, a model with adapters expected"};
     return source.load<with_adapters>(source.config(std::move(chosen), options), options);
 }

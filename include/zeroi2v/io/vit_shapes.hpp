@@ -13,11 +13,13 @@
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace zeroi2v {
 
@@ -50,6 +52,13 @@ public:
     }
     /// One more than the highest block number.
     [[nodiscard]] std::size_t layers() const noexcept { return layers_; }
+    /// Numbers below the highest one that no block has.
+    [[nodiscard]] std::vector<std::size_t> missing_blocks() const {
+        std::vector<std::size_t> numbers;
+        for (std::size_t i = 0; i < layers_; ++i)
+            if (!blocks_.contains(i)) numbers.push_back(i);
+        return numbers;
+    }
 
     [[nodiscard]] tensor_info const* find(std::string_view name) const noexcept {
         auto const found = by_name_.find(name);
@@ -109,6 +118,7 @@ private:
         auto const [end, fault] = std::from_chars(name.data(), name.data() + name.size(), index);
         if (fault != std::errc{} || index >= most_layers) return;
         layers_ = std::max(layers_, index + 1);
+        blocks_.insert(index);
         auto rest = name.substr(static_cast<std::size_t>(end - name.data()));
         if (!rest.starts_with('.')) return;
         rest.remove_prefix(1);
@@ -137,6 +147,7 @@ private:
     std::map<std::string, std::string, std::less<>> adapters_; ///< adapter -> prefix of a block that has it
     adapter_layout layout_ = adapter_layout::none();
     std::size_t layers_ = 0;
+    std::set<std::size_t> blocks_; ///< their numbers
 };
 
 } // namespace zeroi2v

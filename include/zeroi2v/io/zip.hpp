@@ -43,6 +43,8 @@ struct zip_entry {
 /// no two entries share a byte, and nothing lies outside the file. Moves only; const members may run concurrently.
 ///
 /// Only stored entries can be read; others may be present, so that whoever needs one can refuse it by name.
+/// A writer that computes no checksums states CRC-32 0 everywhere (PyTorch's set_crc32_options(False)): such an archive
+/// has none. Where one entry states another value, all are verified.
 /// Bounds  at most 100 000 entries and 100 000 000 bytes of directory; memory: the directory and 64 bytes an entry.
 /// Errors  checkpoint_error bad_zip, naming the entry where there is one.
 /// Source  PKWARE APPNOTE.TXT 6.3.10, sections 4.3 to 4.5.
@@ -56,6 +58,7 @@ public:
         directory_location const directory = find_directory();
         read_directory(directory);
         check_names();
+        has_checksums_ = std::ranges::any_of(entries_, [](zip_entry const& entry) { return entry.crc != 0; });
         for (zip_entry& entry : entries_) read_local_header(entry);
         check_overlaps(directory.offset);
     }
@@ -86,12 +89,15 @@ public:
         file_.read_at(entry.data_offset + offset, out);
     }
 
-    /// The whole content into `out`, which has the entry's size; its checksum is verified.
+    /// Whether the archive has checksums.
+    [[nodiscard]] bool has_checksums() const noexcept { return has_checksums_; }
+
+    /// The whole content into `out`, which has the entry's size; its checksum is verified where there are any.
     void read(zip_entry const& entry, std::span<std::byte> out) const {
         ZEROI2V_REQUIRE(out.size() == entry.size,
                         "zeroi2v::zip_archive::read: the destination must have the entry's size");
         read_at(entry, 0, out);
-        require_checksum(entry, crc32::of(out));
+        if (has_checksums_) require_checksum(entry, crc32::of(out));
     }
 
     [[nodiscard]] std::vector<std::byte> read(zip_entry const& entry) const {
@@ -101,8 +107,9 @@ public:
         return content;
     }
 
-    /// Reads the content once, in small pieces, for its checksum alone.
+    /// Reads the content once, in small pieces, for its checksum alone; not at all where the archive has none.
     void verify(zip_entry const& entry) const {
+        if (!has_checksums_) return;
         std::vector<std::byte> piece(
             static_cast<std::size_t>(std::min<std::uint64_t>(entry.size, std::uint64_t{1} << 18U)));
         crc32 checksum;
@@ -362,6 +369,7 @@ private:
     file file_;
     std::vector<std::byte> directory_;
     std::vector<zip_entry> entries_;
+    bool has_checksums_{};
 };
 
 } // namespace zeroi2v

@@ -96,7 +96,7 @@ public:
 
     [[nodiscard]] dtype type() const noexcept { return type_; }
     [[nodiscard]] zeroi2v::shape const& sizes() const noexcept { return shape_; }
-    [[nodiscard]] std::size_t count() const noexcept { return buffer_.size() / size_of(type_); }
+    [[nodiscard]] std::size_t count() const noexcept { return shape_.count(); }
     [[nodiscard]] std::size_t byte_size() const noexcept { return buffer_.size(); }
     [[nodiscard]] bool empty() const noexcept { return buffer_.size() == 0; }
     [[nodiscard]] std::span<std::byte> bytes() noexcept { return {buffer_.data(), buffer_.size()}; }
@@ -153,10 +153,9 @@ private:
 
     [[nodiscard]] static std::size_t byte_count(dtype type, zeroi2v::shape const& sizes) {
         auto const count = checked_product(std::span<std::size_t const>{sizes.begin(), sizes.rank()});
-        auto const bytes = count ? checked_mul(*count, size_of(type)) : std::nullopt;
+        auto const bytes = count ? bytes_of(type, *count) : std::nullopt;
         if (!bytes)
-            throw model_error{error_code::bad_config,
-                              "tensor of shape " + to_string(sizes) + ": the number of bytes overflows"};
+            throw model_error{error_code::bad_config, "tensor of shape " + to_string(sizes) + ": the number of bytes overflows or is no whole one"};
         return *bytes;
     }
 

@@ -16,7 +16,7 @@ TEST_CASE("names and types map onto each other, and nothing else has a type") {
         CHECK(size_of(type) <= 8);
         ++found;
     }
-    CHECK(found == 15);
+    CHECK(found == 22);
     for (auto const* name : {"", "f32", "F32 ", "F", "F8", "?", "INT8", "BF16\n"}) CHECK_FALSE(dtype_from_name(name));
 }
 
@@ -24,6 +24,24 @@ TEST_CASE_TEMPLATE("dtype_of names a type of the same size", T, bool, std::int8_
                    std::uint16_t, f16, bf16, std::int32_t, std::uint32_t, float, double, std::int64_t, std::uint64_t) {
     CHECK(size_of(dtype_of<T>) == sizeof(T));
     CHECK(dtype_of<T const> == dtype_of<T>);
+}
+
+TEST_CASE("bytes of packed elements are whole, or there are none") {
+    CHECK(bytes_of(dtype::f4, 6) == std::size_t{3});
+    CHECK_FALSE(bytes_of(dtype::f4, 5));
+    CHECK(bytes_of(dtype::f4, 0) == std::size_t{0});
+    for (auto const type : {dtype::f6_e2m3, dtype::f6_e3m2}) {
+        CHECK(bytes_of(type, 4) == std::size_t{3});
+        for (std::size_t const count : {1U, 2U, 3U, 6U}) CHECK_FALSE(bytes_of(type, count));
+    }
+    CHECK(bytes_of(dtype::c64, 3) == std::size_t{24});
+    std::size_t const most = ~std::size_t{0};
+    CHECK(bytes_of(dtype::u8, most) == most);
+    CHECK_FALSE(bytes_of(dtype::u16, most));
+    CHECK_FALSE(bytes_of(dtype::f4, most - 7));
+    int packed = 0;
+    for (int i = 0; i <= static_cast<int>(dtype::u64); ++i) packed += is_packed(static_cast<dtype>(i)) ? 1 : 0;
+    CHECK(packed == 3);
 }
 
 TEST_CASE("weights are f32, f16 or bf16") {

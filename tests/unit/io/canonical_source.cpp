@@ -235,19 +235,98 @@ TEST_CASE("timm's leading ones go, and nothing else does") {
 TEST_CASE("two names for one tensor") {
     for (auto const& list :
          {std::vector<fresh>{{"backbone.conv1.weight"}, {"conv1.weight"}},
-          {{"backbone.conv1.weight"}, {"module.backbone.conv1.weight"}},
           {{"visual.conv1.weight"}, {"patch_embed.proj.weight"}},
           {{"backbone.conv1.weight"}, {"backbone.ln_post.bias"}, {"ln_post.bias"}},
-          {{"backbone.conv1.weight"},
-           {"backbone.transformer.resblocks.0.ln_1.bias"},
-           {"module.backbone.transformer.resblocks.0.ln_1.bias"}},
           {{"conv1.weight"}, {"transformer.resblocks.0.attn.in_proj_bias"}, {"encoder.layers.0.self_attn.q_proj.bias"}},
-          {{"conv1.weight"}, {"transformer.resblocks.0.attn.in_proj_bias"}, {"encoder.layers.0.self_attn.k_proj.bias"}},
-          {{"conv1.weight"}, {"cls_head.fc_cls.bias"}, {"module.cls_head.fc_cls.bias"}}}) {
+          {{"conv1.weight"}, {"transformer.resblocks.0.attn.in_proj_bias"}, {"encoder.layers.0.self_attn.k_proj.bias"}}}) {
         auto const f = fault_of_names(list);
         CAPTURE(list.back().name);
         CHECK_FAULT(f, error_code::bad_tensor, 3);
         CHECK(f.says('"' + list.back().name + '"'));
+    }
+    // equal without the wrappers' words, whatever they name
+    for (auto const& list :
+         {std::vector<fresh>{{"backbone.conv1.weight"}, {"module.backbone.conv1.weight"}},
+          {{"backbone.conv1.weight"},
+           {"backbone.transformer.resblocks.0.ln_1.bias"},
+           {"module.backbone.transformer.resblocks.0.ln_1.bias"}},
+          {{"backbone.conv1.weight"},
+           {"backbone.transformer.resblocks.0._orig_mod.ln_1.bias"},
+           {"backbone.transformer.resblocks.0._checkpoint_wrapped_module.ln_1.bias"}},
+          {{"conv1.weight"}, {"cls_head.fc_cls.bias"}, {"module.cls_head.fc_cls.bias"}},
+          {{"model.conv1.weight"}, {"ema.conv1.weight"}},
+          {{"conv1.weight"}, {"other"}, {"_fsdp_wrapped_module.other"}}}) {
+        auto const f = fault_of_names(list);
+        CAPTURE(list.back().name);
+        CHECK_FAULT(f, error_code::duplicate_key, 3);
+        CHECK(f.says('"' + list.back().name + '"'));
+        CHECK(f.says('"' + list[list.size() - 2].name + '"'));
+    }
+}
+
+TEST_CASE("wrappers' words go wherever they stand whole, and nothing else goes") {
+    using zeroi2v::without_transparent_words;
+    for (std::string const word : {"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module", "module", "model", "ema"}) {
+        CAPTURE(word);
+        CHECK(without_transparent_words(word + ".a.b") == "a.b");
+        CHECK(without_transparent_words("a." + word + ".b") == "a.b");
+        CHECK(without_transparent_words(word + ".a." + word + "." + word + ".b") == "a.b");
+        CHECK(without_transparent_words("a." + word) == "a." + word);
+        CHECK(without_transparent_words(word) == word);
+        CHECK(without_transparent_words("x" + word + ".b") == "x" + word + ".b");
+        CHECK(without_transparent_words(word + "x.b") == word + "x.b");
+        file_of const made{{{word + ".visual.conv1.weight"}, {"visual." + word + ".transformer." + word + ".resblocks.3." + word + ".mlp.c_fc." + word + ".bias"}}};
+        auto const file = made.open();
+        auto const source = zeroi2v::resolve(file);
+        REQUIRE(source.tensors().size() == 2);
+        CHECK(source.tensors()[1].name == "backbone.transformer.resblocks.3.mlp.c_fc.bias");
+        CHECK(source.left_over().empty());
+    }
+    CHECK(without_transparent_words("") == "");
+    CHECK(without_transparent_words(".") == ".");
+}
+
+TEST_CASE("names inside a block, of any scheme and with what is unknown between") {
+    using zeroi2v::is_inside_block;
+    for (std::string_view const name : {"transformer.resblocks.0.ln_3.bias", "visual.transformer.resblocks.11.x", "foo.resblocks.3.y", "blocks.0.norm3.bias", "encoder.layers.7.a.b",
+                                        "layers.0.blocks.1.z", "blocks.00.x"})
+        CHECK(is_inside_block(name));
+    for (std::string_view const name : {"resblocks.x.y", "blocks.0", "blocks..x", "layers", "block.0.x", "decoder_blocks.0.x", "decoder.blocks.0.x", "text_encoder.transformer.resblocks.0.x",
+                                        "queue", "", "head.0.weight"})
+        CHECK_FALSE(is_inside_block(name));
+}
+
+TEST_CASE("words that tell of layers of another kind") {
+    using zeroi2v::foreign_kind, zeroi2v::foreign_kind_of;
+    for (std::string_view const name : {"a.lora_A", "a.lora_B.default.weight", "lora_down.weight", "x.lora_embedding_A.y", "b.lora_magnitude_vector"})
+        CHECK(foreign_kind_of(name) == foreign_kind::lora);
+    CHECK(foreign_kind_of("blocks.0.T_Adapter.D_fc1.bias") == foreign_kind::aim_adapter);
+    for (std::string_view const name : {"blocks.0.T_Adapter_in.D_fc1.bias", "S_Adapter.D_fc1.bias", "flora_A", "", "T_Adapter_in_q.D_fc1.bias"})
+        CHECK(foreign_kind_of(name) == foreign_kind::none);
+}
+
+TEST_CASE("each name that only texts have tells a text tower by itself") {
+    for (std::string const name : {"token_embedding.weight", "ln_final.weight", "ln_final.bias", "text_projection"}) {
+        CAPTURE(name);
+        file_of const made{{{"visual.conv1.weight"}, {name}, {"transformer.resblocks.0.ln_1.bias"}, {"transformer.resblocks.0.attn.lora_A"}}};
+        auto const file = made.open();
+        auto const source = zeroi2v::resolve(file);
+        CHECK(source.tensors().size() == 1);
+        CHECK(source.ignored().size() == 3);
+        CHECK(source.left_over().empty());
+    }
+}
+
+TEST_CASE("a temporal embedding is ZeroI2V's, adapters are in ZeroI2V's blocks only") {
+    file_of const temporal{{{"conv1.weight"}, {"temporal_embedding"}}};
+    auto const temporal_file = temporal.open();
+    CHECK(zeroi2v::resolve(temporal_file).scheme() == key_scheme::zeroi2v);
+    for (std::string const block : {"encoder.layers.0.", "blocks.0."}) {
+        file_of const made{{{"conv1.weight"}, {block + "S_Adapter.D_fc1.bias"}}};
+        auto const file = made.open();
+        auto const source = zeroi2v::resolve(file);
+        CHECK(source.tensors().size() == 1);
+        CHECK(source.left_over().size() == 1);
     }
 }
 

@@ -92,6 +92,7 @@ TEST_CASE("pickle: integers and booleans of every opcode") {
     CHECK(int_of("\x88") == 1);
     CHECK(int_of("\x89") == 0);
     CHECK(root_kind("I01\n") == pickle_kind::boolean);
+    CHECK(root_kind("I00\n") == pickle_kind::boolean);
     CHECK(int_of("I00\n") == 0);
     // What is too large for anything that a tensor says is opaque, and no error.
     CHECK(root_kind(p_int(std::int64_t{1} << 59U)) == pickle_kind::opaque);
@@ -166,6 +167,12 @@ TEST_CASE("pickle: memo, stack and framing opcodes") {
     CHECK(int_of("K\x07q\0K\x08\x94"
                  "00h\x01"s)
           == 8); // MEMOIZE counts what PUT set
+    CHECK(int_of("K\x07q\0K\x08q\0K\x09\x94"
+                 "000h\x01"s)
+          == 9); // once, however often
+    CHECK(int_of("K\x07q\x05K\x08\x94"
+                 "00h\x01"s)
+          == 8); // and not the numbers between
     CHECK(int_of("K\x07K\x08"
                  "0")
           == 7);
@@ -268,6 +275,12 @@ TEST_CASE("A18 opcodes on values that cannot take them") {
     check_bad("K\x05)R.", 3, "a call of something");
     check_bad(p_global("m", "C") + "K\x05R.", 7, "no tuple");
     check_bad("K\x01K\x02\x93.", 4, "no text");
+    check_bad(p_text("m") + "K\x02\x93.", 8, "no text");
+    check_bad("K\x02" + p_text("m") + "\x93.", 8, "no text");
+    // Items set in what nothing looks into go nowhere: not into the dict before it either.
+    auto const g = value("}q\0G12345678K\x01K\x02s0h\0"s);
+    CHECK(g.root().kind() == pickle_kind::dict);
+    CHECK(entry_count(g, g.root()) == 0);
     check_bad("Ix\n.", 0, "a number expected");
     check_bad("L\n.", 0, "a number expected");
     check_bad("Shi\n.", 0, "without its quotes");

@@ -22,6 +22,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -82,7 +83,8 @@ TEST_CASE("all dtypes, scalars, empty tensors, odd names and metadata survive a 
     test::temporary_folder const folder;
     zeroi2v::named_tensors content;
     for (int i = 0; i <= static_cast<int>(dtype::u64); ++i) {
-        auto tensor = stored_tensor::zeros(static_cast<dtype>(i), {3, 5});
+        auto const type = static_cast<dtype>(i);
+        auto tensor = stored_tensor::zeros(type, zeroi2v::is_packed(type) ? shape{3, 8} : shape{3, 5}); // whole bytes
         for (std::size_t j = 0; j < tensor.byte_size(); ++j)
             tensor.bytes()[j] = static_cast<std::byte>(7 * j + static_cast<std::size_t>(i));
         content.tensors.emplace("t" + std::to_string(i), std::move(tensor));
@@ -181,6 +183,31 @@ TEST_CASE("what the format cannot hold is refused, and nothing is left behind") 
                     zeroi2v::write_safetensors(folder / "f", {{"w", t}}, {.metadata = {{"a", "\xFF"}}});
                 }),
                 error_code::header_not_utf8, 3);
+    CHECK_FAULT(fault_of([&] {
+                    zeroi2v::write_safetensors(folder / "f", {{"w", t}}, {.metadata = {{"\xFF", "a"}}});
+                }),
+                error_code::header_not_utf8, 3);
+    for (auto const type : {dtype::f4, dtype::f6_e2m3, dtype::f6_e3m2}) {
+        auto const packed = fault_of([&] {
+            zeroi2v::safetensors_writer const w{folder / "f", {{"w", type, {3}}}};
+        });
+        CHECK_FAULT(packed, error_code::bad_shape, 3);
+        CHECK(packed.says("inside a byte"));
+    }
+    CHECK_FAULT(fault_of([&] {
+                    std::vector<zeroi2v::tensor_info> many(65'537);
+                    for (std::size_t i = 0; i < many.size(); ++i) many[i].name = std::to_string(i);
+                    zeroi2v::safetensors_writer const w{folder / "f", std::move(many)};
+                }),
+                error_code::too_many_tensors, 3);
+    CHECK_FAULT(fault_of([&] {
+                    zeroi2v::write_safetensors(folder / "f", {{"w", t}}, {.metadata = {{"a", std::string(100'000'000, 'x')}}});
+                }),
+                error_code::header_too_large, 3);
+    CHECK_FAULT(fault_of([&] { // no disk has this room, and it is asked for before a byte is written
+                    zeroi2v::safetensors_writer const w{folder / "f", {{"w", dtype::f64, {std::size_t{1} << 45U}}}};
+                }),
+                error_code::write_failed, 7);
     auto const huge = std::numeric_limits<std::size_t>::max() / 4;
     CHECK_FAULT(fault_of([&] {
                     zeroi2v::safetensors_writer const w{folder / "f", {{"w", dtype::f32, {huge, 3}}}};
@@ -207,6 +234,8 @@ TEST_CASE("a writer takes exactly what was declared") {
         CHECK(writer.tensors()[0].name == "a");
         CHECK_FAULT(fault_of([&] { writer.append("b", two); }), error_code::precondition, 1);
         CHECK_FAULT(fault_of([&] { writer.append("a", two.bytes()); }), error_code::precondition, 1);
+        CHECK_FAULT(fault_of([&] { writer.append("b", one.bytes()); }), error_code::precondition, 1);
+        CHECK_FAULT(fault_of([&] { writer.append("a", stored_tensor::zeros(dtype::f32, {1, 1})); }), error_code::precondition, 1);
         CHECK_FAULT(fault_of([&] { writer.append("a", stored_tensor::zeros(dtype::i32, {1})); }),
                     error_code::precondition, 1);
         writer.append("a", one);

@@ -128,6 +128,46 @@ TEST_CASE("A4: not UTF-8, with the byte") {
         CHECK_FALSE(fault_of_json(R"({"__metadata__":{")" + good + R"(":"x"}})").thrown);
 }
 
+TEST_CASE("A4: not UTF-8 outside of strings") {
+    for (std::string const json : {"\xFF{}", "{}\xFF", "{\xC3}", "{\"w\":\xE2\x82}"}) CHECK_FAULT(fault_of_json(json), error_code::header_not_utf8, 3);
+}
+
+TEST_CASE("every dtype has its size in bits, and packed elements fill whole bytes") {
+    struct sized {
+        char const* name;
+        std::size_t bits;
+    };
+    std::size_t found = 0;
+    for (auto const& each :
+         {sized{"BOOL", 8}, {"F4", 4}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8}, {"I8", 8}, {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8},
+          {"I16", 16}, {"U16", 16}, {"F16", 16}, {"BF16", 16}, {"I32", 32}, {"U32", 32}, {"F32", 32}, {"C64", 64}, {"F64", 64}, {"I64", 64}, {"U64", 64}}) {
+        std::string const name = each.name;
+        auto const bits = each.bits;
+        CAPTURE(name);
+        for (std::size_t count = 0; count <= 9; ++count) {
+            for (std::size_t bytes = 0; bytes <= 80; ++bytes) {
+                auto const f = fault_of_json(one(name, "[" + std::to_string(count) + "]", "[0," + std::to_string(bytes) + "]"), bytes);
+                if (count * bits == 8 * bytes) CHECK_FALSE(f.thrown);
+                else CHECK_FAULT(f, error_code::size_mismatch, 3);
+            }
+        }
+        ++found;
+    }
+    CHECK(found == 22);
+    CHECK(fault_of_json(one("F4", "[3]", "[0,2]"), 2).says("F4 of shape (3) takes 12 bits, whole bytes expected"));
+    auto const huge = fault_of_json(one("F6_E2M3", "[281474976710655,65535]", "[0,2]"), 2);
+    CHECK_FAULT(huge, error_code::bad_shape, 3);
+    for (char const* const name : {"F4_E2M1", "F6", "F8", "F8_E4M3FN", "C128", "C32", "f4", "I4", "F8_E3M4"}) CHECK_FAULT(fault_of_json(one(name, "[1]", "[0,1]"), 1), error_code::unknown_dtype, 3);
+}
+
+TEST_CASE("a tensor without elements stands where another begins, whichever is named first") {
+    for (auto const& json : {object(entry("a", "F32", "[1]", "[0,4]"), entry("e", "F32", "[0]", "[0,0]")), object(entry("e", "F32", "[0]", "[0,0]"), entry("a", "F32", "[1]", "[0,4]"))}) {
+        auto const header = parse(file_of(json, 4));
+        CHECK(header.tensors[0].name == "e");
+        CHECK(header.tensors[1].name == "a");
+    }
+}
+
 TEST_CASE("A5: not JSON, with line and column") {
     struct wrong {
         std::string json;
@@ -360,16 +400,17 @@ TEST_CASE("A13: empty tensors, scalars, fields, dtypes") {
     auto const field = fault_of_json(R"({"w":{"dtype":"F32","shape":[],"data_offsets":[0,4],"extra":1}})", 4);
     CHECK_FAULT(field, error_code::unknown_field, 3);
     CHECK(field.says("\"extra\""));
-    for (std::string const type : {"F31", "f32", "", "F32 ", "float32", "INT8", "F4", "C64"}) {
+    for (std::string const type : {"F31", "f32", "", "F32 ", "float32", "INT8", "F5", "C32"}) {
         auto const f = fault_of_json(one(type, "[1]", "[0,4]"), 4);
         CHECK_FAULT(f, error_code::unknown_dtype, 3);
         CHECK(f.says('"' + type + '"'));
     }
     for (int i = 0; i <= static_cast<int>(zeroi2v::dtype::u64); ++i) {
         auto const type = static_cast<zeroi2v::dtype>(i);
-        auto const bytes = zeroi2v::size_of(type) * 3;
+        std::size_t const count = zeroi2v::is_packed(type) ? 4 : 3; // whole bytes
+        auto const bytes = *zeroi2v::bytes_of(type, count);
         auto const parsed =
-            parse(file_of(one(zeroi2v::dtype_name(type), "[3]", "[0," + std::to_string(bytes) + "]"), bytes));
+            parse(file_of(one(zeroi2v::dtype_name(type), "[" + std::to_string(count) + "]", "[0," + std::to_string(bytes) + "]"), bytes));
         CHECK(parsed.tensors[0].type == type);
     }
 }

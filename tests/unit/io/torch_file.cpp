@@ -153,9 +153,9 @@ TEST_CASE("torch_file reads every adapted checkpoint") {
 
 TEST_CASE("kinds of tensors that cannot be represented are not listed, and named when they are asked for") {
     auto const f = open_data("torch/unreadable.pth");
-    CHECK(names(f) == std::vector<std::string>{"plain"});
-    for (auto const& [name, words] : std::map<std::string, std::string>{{"complex", "ComplexFloatStorage"},
-                                                                        {"sparse", "_rebuild_sparse_tensor"},
+    CHECK(names(f) == std::vector<std::string>{"plain", "complex"});
+    CHECK(f.find("complex")->type == dtype::c64);
+    for (auto const& [name, words] : std::map<std::string, std::string>{{"sparse", "_rebuild_sparse_tensor"},
                                                                         {"quantised", "_rebuild_qtensor"},
                                                                         {"negated", "lazily"}}) {
         CHECK(f.find(name) == nullptr);
@@ -163,9 +163,9 @@ TEST_CASE("kinds of tensors that cannot be represented are not listed, and named
         CHECK_FAULT(fault, error_code::unsupported_dtype, 3);
         CHECK(fault.says(words));
     }
-    auto const none = opening_pickle(p_dict({{"w", p_tensor(p_storage("0", 3, "ComplexFloatStorage"), 0, {3}, {1})}}));
+    auto const none = opening_pickle(p_dict({{"w", p_tensor(p_storage("0", 3, "ComplexDoubleStorage"), 0, {3}, {1})}}));
     CHECK_FAULT(none, error_code::no_tensors, 3);
-    CHECK(none.says("torch.ComplexFloatStorage"));
+    CHECK(none.says("torch.ComplexDoubleStorage"));
 }
 
 TEST_CASE("a pickled module is refused with the way to save its state dict") {
@@ -192,6 +192,65 @@ TEST_CASE("the state dict is under state_dict, else under model, else it is the 
     CHECK(names(open_pickle(ordered)) == std::vector<std::string>{"w"});
     CHECK(names(open_pickle(p_dict({{"state_dict", ordered + p_dict({{"_metadata", "}"}}) + "b"}})))
           == std::vector<std::string>{"w"});
+}
+
+TEST_CASE("the one dict with an encoder's names is the state dict, whatever it is called") {
+    auto const model = [](std::string const& front, std::string const& extra = "extra") {
+        return p_dict({{front + "conv1.weight", one_tensor}, {front + "transformer.resblocks.0.ln_1.bias", one_tensor}, {front + extra, one_tensor}});
+    };
+    auto const found = [&](std::string const& root) { return names(open_pickle(root)); };
+    auto const of = [](std::string const& front, std::string const& extra = "extra") {
+        return std::vector<std::string>{front + "conv1.weight", front + "transformer.resblocks.0.ln_1.bias", front + extra};
+    };
+    auto const other = p_dict({{"conv1.weight", one_tensor}, {"layer1.0.conv1.weight", one_tensor}});
+    for (std::string const name : {"model_state_dict", "net", "module", "ema", "weights of mine", "student", "generator.1", ""}) {
+        CAPTURE(name);
+        CHECK(found(p_dict({{"epoch", p_int(3)}, {name, model("backbone.")}, {"loss", one_tensor}})) == of("backbone."));
+        CHECK(found(p_dict({{"other", other}, {name, model("module.visual.")}})) == of("module.visual."));
+        CHECK(found(p_dict({{"a", p_dict({{"b", p_dict({{name, model("")}, {"c", "N"}})}})}})) == of(""));
+    }
+    // first state_dict, then model, wherever they are, if they hold such a set; else what does
+    CHECK(found(p_dict({{"ema", model("")}, {"model", model("b.", "y")}, {"state_dict", model("", "x")}})) == of("", "x"));
+    CHECK(found(p_dict({{"ema", model("")}, {"model", model("", "y")}})) == of("", "y"));
+    CHECK(found(p_dict({{"run", p_dict({{"ema", model("")}, {"model", model("", "z")}})}})) == of("", "z"));
+    CHECK(found(p_dict({{"state_dict", p_dict({{"model", model("", "m")}, {"x", one_tensor}})}})) == of("", "m"));
+    CHECK(found(p_dict({{"state_dict", p_dict({{"a", one_tensor}})}, {"ema", model("")}})) == of(""));
+    // no dict with such names: as before
+    CHECK(found(p_dict({{"weights", other}})) == std::vector<std::string>{"weights.conv1.weight", "weights.layer1.0.conv1.weight"});
+    // parts of one model stay together
+    auto const in_parts = p_dict({{"backbone", model("")}, {"cls_head", p_dict({{"fc_cls.weight", one_tensor}})}});
+    CHECK(found(in_parts).size() == 4);
+    CHECK(found(in_parts).back() == "cls_head.fc_cls.weight");
+    // the root is a set, and an optimizer lies beside its tensors
+    CHECK(found(p_dict({{"conv1.weight", one_tensor}, {"blocks.0.norm1.bias", one_tensor}, {"optimizer", model("")}})) == std::vector<std::string>{"conv1.weight", "blocks.0.norm1.bias"});
+}
+
+TEST_CASE("two sets of weights are refused, an optimizer's state is none") {
+    auto const model = p_dict({{"conv1.weight", one_tensor}, {"transformer.resblocks.0.ln_1.bias", one_tensor}});
+    for (auto const& [a, b] : {std::pair{"student", "teacher"}, {"ema", "net"}, {"x", "y"}, {"module", "model_ema"}}) {
+        auto const fault = opening_pickle(p_dict({{a, model}, {"epoch", p_int(1)}, {b, model}}));
+        CHECK_FAULT(fault, error_code::unsupported_layout, 3);
+        CHECK(fault.says('"' + std::string{a} + "\" and \"" + b + '"'));
+        CHECK(fault.says("torch.save"));
+    }
+    auto const deep = opening_pickle(p_dict({{"state_dict", p_dict({{"a", model}, {"b", model}})}}));
+    CHECK(deep.says("\"state_dict.a\" and \"state_dict.b\""));
+    for (std::string const name : {"optimizer", "optimizer_state_dict", "optim", "exp_avg", "exp_avg_sq", "momentum_buffer", "grads"})
+        CHECK(names(open_pickle(p_dict({{name, model}, {"net", model}}))).size() == 2);
+    auto const adam = p_dict({{"state", p_dict({{"exp", model}})}, {"param_groups", "]"}});
+    CHECK(names(open_pickle(p_dict({{"mine", adam}, {"net", model}}))).size() == 2);
+    CHECK_FAULT(opening_pickle(p_dict({{"mine", p_dict({{"state", model}})}, {"net", model}})), error_code::unsupported_layout, 3);
+}
+
+TEST_CASE("a search through dicts that hold each other comes to an end") {
+    auto const one = opening_pickle("}q\0("s + p_text("w") + one_tensor + p_text("self") + "h\0u"s);
+    CHECK_FAULT(one, error_code::bad_pickle, 3);
+    CHECK(one.says("nests deeper"));
+    test::fault two;
+    double const seconds = test::processor_seconds([&] { two = opening_pickle("}q\0("s + p_text("a") + "h\0"s + p_text("b") + "h\0u"s); });
+    CHECK_FAULT(two, error_code::bad_pickle, 3);
+    CHECK(two.says("more than 1000000 entries"));
+    CHECK(seconds < test::limit_seconds(2));
 }
 
 TEST_CASE("a key that is set twice, and two paths to one name, are refused") {
@@ -225,6 +284,48 @@ TEST_CASE("parameters, their state, subclasses and the first layout of tensors a
                             {p_storage("0", 6), p_int(0), p_ints({2, 3}), p_ints({3, 1})});
     for (auto const& tensor : {parameter, with_state, subclass, old})
         CHECK(floats(open_pickle(p_dict({{"w", tensor}})), "w") == std::vector<float>{0, 1, 2, 3, 4, 5});
+}
+
+TEST_CASE("calls that only look like tensors are none, and half of one is named") {
+    auto const v3 = [](std::vector<std::string> last) {
+        std::vector<std::string> parts{p_storage("0", 24, "UntypedStorage"), p_int(0), p_ints({2, 3}), p_ints({3, 1}), "\x89", p_call(p_global("collections", "OrderedDict"), {})};
+        parts.insert(parts.end(), last.begin(), last.end());
+        return p_call(p_global("torch._utils", "_rebuild_tensor_v3"), parts);
+    };
+    CHECK(floats(open_pickle(p_dict({{"w", v3({p_global("torch", "float32")})}})), "w") == std::vector<float>{0, 1, 2, 3, 4, 5});
+    CHECK(opening_tensor(v3({})).says("its description has 6 parts, too few"));
+    auto const plain_function = p_global("torch._utils", "_rebuild_tensor_v2");
+    auto const plain_parts = p_tuple({p_storage("0", 6), p_int(0), p_ints({6}), p_ints({1}), "\x89", "}"});
+    for (auto const& no_tensor : {p_call(p_global("torch._tensor", "_rebuild_from_type_v2"), {plain_function, p_global("m", "C")}),
+                                  p_call(p_global("mine", "_rebuild_from_type_v2"), {plain_function, p_global("m", "C"), plain_parts, "}"}),
+                                  p_call(p_global("mine", "_rebuild_parameter"), {one_tensor, "\x88", "}"}),
+                                  p_global("mine", "_rebuild_tensor_v2") + plain_parts + "R", p_global("torch._utils", "rebuild_tensor_v2") + plain_parts + "R"}) {
+        auto const f = open_pickle(p_dict({{"fine", one_tensor}, {"x", no_tensor}}));
+        CHECK(names(f) == std::vector<std::string>{"fine"});
+        CHECK(f.unreadable().empty());
+        // in the place of a model's tensor it is named
+        auto const named = open_pickle(p_dict({{"fine", one_tensor}, {"backbone.conv1.weight", no_tensor}}));
+        REQUIRE(named.unreadable().size() == 1);
+        CHECK(named.unreadable()[0].kind.find("an object of class") == 0);
+    }
+    for (auto const& each : std::vector<std::pair<std::string, std::string>>{
+             {p_call(p_global("torch._utils", "_rebuild_parameter"), {}), "_rebuild_parameter"},
+             {v3({p_global("mine", "float32")}), "mine.float32"},
+             {v3({p_global("torch", "float4_e2m1fn_x2")}), "torch.float4_e2m1fn_x2"},
+             {v3({p_global("torch", "float32"), p_dict({{"conj", "\x88"}})}), "lazily"},
+             {v3({p_global("torch", "float32"), p_dict({{"neg", "\x88"}})}), "lazily"},
+             {p_tensor(p_tuple({p_text("storage"), p_global("mine", "FloatStorage"), p_text("0"), p_text("cpu"), p_int(6)}) + "Q", 0, {6}, {1}), "mine.FloatStorage"},
+             {p_tuple({one_tensor, "N"}), "a tuple of tensors"}}) {
+        std::string const& words = each.second;
+        CAPTURE(words);
+        auto const f = open_pickle(p_dict({{"fine", one_tensor}, {"x", each.first}}));
+        CHECK(names(f) == std::vector<std::string>{"fine"});
+        REQUIRE(f.unreadable().size() == 1);
+        CHECK(f.unreadable()[0].name == "x");
+        CHECK(f.unreadable()[0].kind.find(words) != std::string::npos);
+    }
+    CHECK(floats(open_pickle(p_dict({{"w", v3({p_global("torch", "float32"), p_dict({{"neg", "\x89"}})})}})), "w").size() == 6);
+    CHECK(opening_tensor(p_tensor(p_tuple({p_text("storage"), p_global("torch", "FloatStorage"), p_text("0"), p_text("cpu")}) + "Q", 0, {6}, {1})).says("it has no storage"));
 }
 
 TEST_CASE("offset, strides and shared storages are honoured") {
@@ -455,6 +556,9 @@ TEST_CASE("A19 negative strides and sizes, and what is no integer") {
           p_tensor(p_storage("0", 6), 0, std::vector<std::int64_t>(9, 1), std::vector<std::int64_t>(9, 1))})
         CHECK_FAULT(opening_tensor(tensor), error_code::bad_tensor, 3);
     CHECK(opening_tensor(p_tensor(p_storage("0", 6), 5, {6}, {-1})).says("a stride is -1"));
+    CHECK(opening_tensor(p_tensor(p_storage("0", 6), 0, {2, 3}, {3})).says("2 sizes and 1 strides"));
+    CHECK(opening_tensor(p_tensor(p_storage("0", 6), 0, {6}, {1, 1})).says("1 sizes and 2 strides"));
+    CHECK(opening_tensor(p_tensor(p_storage("0", 6), 0, {0, std::int64_t{1} << 48U}, {1, 1})).says("at most 2^48 - 1"));
     auto const raw = [](std::string const& offset, std::string const& size, std::string const& stride) {
         return p_call(p_global("torch._utils", "_rebuild_tensor_v2"),
                       {p_storage("0", 6), offset, size, stride, "\x89", "}"});
@@ -464,6 +568,8 @@ TEST_CASE("A19 negative strides and sizes, and what is no integer") {
                                raw(p_int(0), p_ints({6}), p_tuple({"G12345678"})), raw(p_int(0), p_ints({6}), p_int(1)),
                                p_call(p_global("torch._utils", "_rebuild_tensor_v2"), {p_storage("0", 6), p_int(0)})})
         CHECK_FAULT(opening_tensor(tensor), error_code::bad_tensor, 3);
+    for (auto const& tensor : {raw(p_int(0), p_ints({6}), p_int(1)), raw(p_int(0), p_int(6), p_ints({1})), raw(p_int(0), p_int(6), p_int(1))})
+        CHECK(opening_tensor(tensor).says("its sizes or strides are no tuple"));
 }
 
 TEST_CASE("A19 stride 0 and windows whose elements would take more than the file") {

@@ -148,3 +148,16 @@ TEST_CASE("block numbers are whole numbers below the limit") {
     std::vector<tensor_info> const last{entry(block(4095, "ln_1.bias"), {1})};
     CHECK(vit_shapes{last, "f"}.layers() == 4096);
 }
+
+TEST_CASE("numbers that no block has are found below the highest") {
+    auto const missing = [](std::vector<std::size_t> const& numbers) {
+        std::vector<tensor_info> tensors;
+        for (auto const i : numbers) tensors.push_back(entry(block(i, "ln_1.bias"), {1}));
+        return vit_shapes{tensors, "f"}.missing_blocks();
+    };
+    CHECK(missing({}).empty());
+    CHECK(missing({0}).empty());
+    CHECK(missing({2, 0, 1}).empty());
+    CHECK(missing({0, 1, 3}) == std::vector<std::size_t>{2});
+    CHECK(missing({1, 4}) == std::vector<std::size_t>{0, 2, 3});
+}

@@ -4,11 +4,14 @@
 #include "faults.hpp"
 #include "memory_file.hpp"
 #include "peak_memory.hpp"
+#include "temporary_folder.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <optional>
 #include <random>
 #include <string>
@@ -173,6 +176,36 @@ TEST_CASE("A17 a CRC-32 mismatch, when the content is read") {
     }
 }
 
+TEST_CASE("an archive whose entries all state CRC-32 0 has no checksums; where one states another value, all are verified") {
+    auto const none = std::optional<std::uint32_t>{0};
+    std::vector<zip_part> parts{{"a", "alpha", 0, 0x0808, false, none}, {"b", "beta", 0, 0, true, none}, {"nothing", "", 0, 0, false, none}};
+    auto const without = open_archive(build_zip(parts, true).bytes);
+    CHECK_FALSE(without.has_checksums());
+    CHECK(content(without, "a") == "alpha");
+    CHECK(content(without, "b") == "beta");
+    CHECK(content(without, "nothing").empty());
+    for (auto const& one_more : {zip_part{"z", "zeta"}, zip_part{"z", "zeta", 0, 0, false, 7}}) { // a true value, and a wrong one
+        auto more = parts;
+        more.push_back(one_more);
+        auto const with = open_archive(build_zip(more).bytes);
+        CHECK(with.has_checksums());
+        CHECK(content(with, "nothing").empty()); // its true CRC-32 is 0
+        CHECK_FAULT(test::fault_of([&] { static_cast<void>(with.read(*with.find("a"))); }), error_code::bad_zip, 3);
+        CHECK_FAULT(test::fault_of([&] { with.verify(*with.find("b")); }), error_code::bad_zip, 3);
+    }
+    // an archive of empty entries, and one without any
+    CHECK(content(open_archive(build_zip({{"nothing", ""}}).bytes), "nothing").empty());
+    CHECK_FALSE(open_archive(build_zip({}).bytes).has_checksums());
+}
+
+TEST_CASE("a place of another size than the entry is a mistake of the caller") {
+    auto const archive = open_archive(build_zip(two_parts).bytes);
+    for (std::size_t const size : {0U, 4U, 6U}) {
+        std::vector<std::byte> place(size);
+        CHECK_FAULT(test::fault_of([&] { archive.read(*archive.find("a"), place); }), error_code::precondition, 1);
+    }
+}
+
 TEST_CASE("A17 a local header that contradicts the directory") {
     auto const zip = build_zip(two_parts);
     std::size_t const at = zip.local[1];
@@ -214,6 +247,11 @@ TEST_CASE("A17 a directory whose entries are not what it says") {
     check_patched(zip, zip.central[1], "PK\x01\x03", "directory entry 1 of 2");
     check_patched(zip, zip.central[1] + 28, le(std::uint16_t{9}), "directory entry 1 of 2: its name");
     check_patched(zip, zip.central[1] + 34, le(std::uint16_t{1}), "\"folder/b\": lies on another disk");
+    // The directory ends behind the first bytes of a header.
+    auto cut = build_zip({{std::string(50, 'a'), "alpha"}});
+    cut.bytes.insert(cut.end, "PK\x01\x02" + std::string(16, '\0'));
+    patch(cut.bytes, cut.end + 20 + 8, le(std::uint16_t{2}) + le(std::uint16_t{2}) + le(static_cast<std::uint32_t>(cut.end - cut.directory + 20)));
+    CHECK(fault_of_bytes(cut.bytes).says("directory entry 1 of 2: no header"));
     auto fewer = zip, more = zip;
     patch(fewer.bytes, fewer.end + 8, le(std::uint16_t{1}) + le(std::uint16_t{1}));
     CHECK(fault_of_bytes(fewer.bytes).says("bytes between the directory's last entry and its end"));
@@ -234,6 +272,9 @@ TEST_CASE("A17 ZIP64 numbers that lie") {
         check_patched(zip, zip.end64 + 48, u64(value), "contradict");        // offset
         check_patched(zip, zip.locator + 8, u64(value), "ZIP64 end record"); // where it is
     }
+    check_patched(zip, zip.end + 8, le(std::uint16_t{3}), "contradict");  // entries on this disk
+    check_patched(zip, zip.end + 10, le(std::uint16_t{3}), "contradict"); // entries
+    check_patched(zip, zip.end64 + 24, u64(1), "several disks");
     // With the narrow fields saying "see ZIP64", the wide ones alone decide.
     auto wide = zip;
     patch(wide.bytes, wide.end + 8, std::string(12, '\xFF'));
@@ -256,6 +297,7 @@ TEST_CASE("A17 ZIP64 numbers that lie") {
     check_patched(entry64, extra + 4, u64(most), "\"a\"");
     check_patched(entry64, extra + 12, u64(most), "\"a\"");
     check_patched(entry64, extra + 20, u64(most), "\"a\"");
+    check_patched(entry64, entry64.central[0] + 34, le(std::uint16_t{0xFFFF}), "\"a\": its ZIP64 extra field is too short"); // no disk in it
     check_patched(entry64, entry64.local[0] + 30 + 1 + 4, u64(4), "\"a\": its local header");
 }
 
@@ -312,6 +354,23 @@ TEST_CASE("A17 a million entries are refused at once, claimed or there") {
     CHECK(seconds < test::limit_seconds(0.5));
     CHECK_FAULT(f, error_code::bad_zip, 3);
     CHECK(f.says("1000000 entries, at most 100000"));
+    if (growth) CHECK(*growth < 16'000'000);
+}
+
+TEST_CASE("A17 a directory of more than 100 million bytes is refused before it is read") {
+    test::temporary_folder const folder;
+    std::uint64_t const size = 100'000'001;
+    { // a hole, and the end record
+        auto const end = build_zip({}).bytes.substr(0, 4) + le<std::uint32_t>(0) + le<std::uint16_t>(2) + le<std::uint16_t>(2) + le(static_cast<std::uint32_t>(size)) + le<std::uint32_t>(0)
+                         + le<std::uint16_t>(0);
+        test::write_file(folder / "f", "");
+        std::filesystem::resize_file(folder / "f", size);
+        std::ofstream{folder / "f", std::ios::binary | std::ios::app} << end;
+    }
+    test::fault f;
+    auto const growth = test::peak_growth([&] { f = test::fault_of([&] { zip_archive{file{folder / "f"}}; }); });
+    CHECK_FAULT(f, error_code::bad_zip, 3);
+    CHECK(f.says("a directory of 100000001 bytes for 2 entries"));
     if (growth) CHECK(*growth < 16'000'000);
 }
 
