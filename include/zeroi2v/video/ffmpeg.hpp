@@ -78,6 +78,13 @@ public:
         return count;
     }
 
+    /// What to throw where two passes found different numbers of frames.
+    [[nodiscard]] resource_error differs(std::size_t found, std::size_t before) const {
+        return {error_code::out_of_memory, file_.name() + ": " + std::to_string(found) + " frames found, "
+                                               + std::to_string(before)
+                                               + " as in the pass before expected: FFmpeg lacked memory, or the file changes"};
+    }
+
     /// Decodes the whole stream and calls `take(index, pixels)` for each index of `wanted` that exists, in ascending
     /// order; the pixels are valid during the call. `wanted` ascends without repetition.
     decode_report decode(std::span<std::size_t const> wanted, frame_sink const& take) {

@@ -47,23 +47,25 @@ private:
     std::size_t at_ = 0;
 };
 
-/// The NAL units of a packet: between start codes where it begins with one, else each after its length.
+/// The NAL units of a packet: each after its length, or between start codes where there are no lengths, or they do not
+/// fit and there is a start code at the beginning.
 /// Cost  one pass over the bytes where there are start codes.
 [[nodiscard]] inline std::vector<byte_span> nal_units(byte_span packet, unsigned length_bytes) {
     std::vector<byte_span> units;
     auto const starts = [&](std::size_t at) {
         return packet.size() - at >= 3 && packet[at] == 0 && packet[at + 1] == 0 && packet[at + 2] == 1;
     };
-    bool const marked = starts(0) || (packet.size() > 3 && packet[0] == 0 && starts(1));
-    if (length_bytes > 0 && !marked) {
-        for (std::size_t at = 0; packet.size() - at >= length_bytes;) {
+    if (length_bytes > 0) {
+        bool fits = true;
+        for (std::size_t at = 0; fits && packet.size() - at >= length_bytes;) {
             std::size_t length = 0;
             for (unsigned i = 0; i < length_bytes; ++i) length = length << 8U | packet[at++];
-            if (length > packet.size() - at) length = packet.size() - at;
-            if (length > 0) units.push_back(packet.subspan(at, length));
-            at += length;
+            fits = length <= packet.size() - at;
+            if (fits && length > 0) units.push_back(packet.subspan(at, length));
+            if (fits) at += length;
         }
-        return units;
+        if (fits || !(starts(0) || (packet.size() > 3 && packet[0] == 0 && starts(1)))) return units;
+        units.clear();
     }
     std::size_t begin = packet.size();
     for (std::size_t at = 0; at + 3 <= packet.size();) {

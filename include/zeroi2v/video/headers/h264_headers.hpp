@@ -261,7 +261,11 @@ private:
         std::uint32_t const modulus = 1U << s.sequence->frame_num_bits;
         if (s.idr || s.kind == slice_kind::p) joined_at_.reset();
         if (!s.idr && known_ && s.sequence->frame_num_bits == bits_) {
-            bool expected = s.frame_num == last_reference_ || s.frame_num == (last_reference_ + 1) % modulus;
+            bool const next = s.frame_num == (last_reference_ + 1) % modulus;
+            bool const again = s.frame_num == last_reference_;
+            // two reference frames have two numbers, unless the encoder does not count
+            bool expected = next || (again && !(counts_ && s.reference && last_is_reference_ && !s.field));
+            counts_ = counts_ || (next && s.reference && last_is_reference_);
             // some encoders count every picture
             if (!expected && !counts_references_) expected = s.frame_num == (last_ + 1) % modulus;
             if (!last_is_reference_ && s.frame_num == last_) counts_references_ = true;
@@ -289,7 +293,7 @@ private:
     std::optional<std::uint32_t> joined_at_; // order of a picture at which another recording begins
     bool known_ = false;                     // a point to begin at was seen, and numbers have been followed since
     bool recovery_ = false;                  // of the packet at hand
-    bool last_is_reference_ = true, counts_references_ = false;
+    bool last_is_reference_ = true, counts_ = false, counts_references_ = false;
     unsigned bits_ = 0;
     std::uint32_t last_ = 0, last_reference_ = 0;
 };
