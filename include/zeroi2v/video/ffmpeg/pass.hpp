@@ -100,6 +100,7 @@ public:
     [[nodiscard]] bool in_sink() const noexcept { return in_sink_; }
 
 private:
+    static constexpr char const* lacks_reference = "a reference picture is missing";
     static constexpr int most_unreadable = 16; // in a row; then a lenient pass takes the file to end here
 
     void send_packet() {
@@ -123,8 +124,7 @@ private:
         if (promise.may_drop) ledger_.forget();
         bool const shown = (packet_->flags & AV_PKT_FLAG_DISCARD) == 0; // edit lists take pictures out
         if (promise.picture && expected && shown) ledger_.expect(*promise.picture, time_of(*promise.picture));
-        if (promise.lost_reference && report_.decoded > 0)
-            damaged("a reference picture is missing", packets_, report_.decoded);
+        if (promise.lost_reference) lacking_.push_back(packets_); // judged when it comes, or does not
         if (headers_->needs_mending(bytes)) {
             check(av_packet_make_writable(packet_.get()));
             headers_->mend({packet_->data, static_cast<std::size_t>(packet_->size)});
@@ -162,6 +162,7 @@ private:
         if (known_damaged(number)) return;
         if ((frame_->flags & AV_FRAME_FLAG_CORRUPT) != 0 || frame_->decode_error_flags != 0)
             return damaged(ffmpeg_text(AVERROR_INVALIDDATA), number, report_.decoded);
+        if (std::erase(lacking_, number) > 0) return damaged(lacks_reference, number, report_.decoded);
         if (ffmpeg_has_unwritten_row(*frame_)) return damaged("rows that were not decoded", number, report_.decoded);
         ledger_.arrived(number, time_of(number));
         give_up(number);
@@ -182,8 +183,18 @@ private:
 
     /// Counts the pictures that have not come by the time that packet `number`'s has.
     void give_up(std::uint64_t number) {
+        while (!lacking_.empty() && lacking_.front() + picture_ledger::most_delay < number) {
+            std::uint64_t const lost = lacking_.front();
+            lacking_.erase(lacking_.begin());
+            damaged(lacks_reference, lost, position_of(lost));
+        }
         while (auto const lost = ledger_.missing(number, decoder_->has_b_frames > 0))
-            damaged("a picture is missing", *lost, report_.decoded - std::min(report_.decoded, ledger_.later_than(*lost)));
+            damaged("a picture is missing", *lost, position_of(*lost));
+    }
+
+    /// Where the picture of a packet would have been among the frames.
+    [[nodiscard]] std::size_t position_of(std::uint64_t number) const noexcept {
+        return report_.decoded - std::min(report_.decoded, ledger_.later_than(number));
     }
 
     /// What the container tells only after the last packet; frames that its index promises beyond the end of the file.
@@ -272,6 +283,7 @@ private:
     decode_report report_;
     std::uint64_t packets_ = 0;
     std::uint64_t total_pixels_ = 0;
+    std::vector<std::uint64_t> lacking_;         // packets whose pictures lack a reference, ascending
     std::vector<std::int64_t> times_;            // of the latest packets
     std::vector<std::uint64_t> damaged_packets_; // ascending
 };

@@ -59,8 +59,8 @@ public:
                 structure = frame;
             } else if (packet[at + 3] == 0xb5 && packet[at + 4] >> 4U == 8 && at + 7 <= packet.size()) { // its extension
                 structure = packet[at + 6] & 3U;
-            } else if (packet[at + 3] >= 0x01 && packet[at + 3] <= 0xaf && seen) { // slices
-                break;
+            } else if (packet[at + 3] >= 0x01 && packet[at + 3] <= 0xaf && seen && structure == frame) {
+                break; // slices of a whole frame
             }
         }
         if (seen) settle(number, structure, promise);

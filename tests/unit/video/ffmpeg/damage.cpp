@@ -63,6 +63,7 @@ TEST_CASE("ffmpeg_has_unwritten_row: memory as a decoder gets it, whole or a fie
         context->width = context->coded_width = 64;
         context->height = context->coded_height = 48;
         context->pix_fmt = format;
+        REQUIRE(avcodec_open2(context.get(), nullptr, nullptr) >= 0);
         for (int const written : {0, 1, 47, 48}) {
             ffmpeg_frame const frame{av_frame_alloc()};
             frame->width = 64;
