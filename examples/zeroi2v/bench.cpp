@@ -310,9 +310,9 @@ measurement measure(material const& m, run_options const& wanted, bench_options 
 }
 
 /// Decoding and preprocessing of one view.
-std::pair<double, double> time_video(std::filesystem::path const& path, input_config input, vit_config const& c, bool lenient, run_options const& run, console const& out) {
+std::pair<double, double> time_video(std::filesystem::path const& path, input_config input, vit_config const& c, video_options const& decoding, run_options const& run, console const& out) {
     input.clips = input.crops = 1;
-    auto const video = read_video(path, input, c.frames(), c.image_size(), lenient, run.threads, out);
+    auto const video = read_video(path, input, c.frames(), c.image_size(), decoding, run.threads, out);
     return {video.decode_seconds, video.preprocess_seconds};
 }
 
@@ -433,7 +433,7 @@ int run_bench(arguments const& typed, console const& out) {
     std::optional<input_config> input;
     if (video) input = m.model ? input_of(*m.model, typed_input, input_use::views) : complete(typed_input.stated, input_use::views);
     std::optional<std::pair<double, double>> video_times; // before the minutes that follow: a file that cannot be read says so at once
-    if (input) video_times = time_video(*video, *input, m.config, typed_input.lenient, run, out);
+    if (input) video_times = time_video(*video, *input, m.config, typed_input.decoding, run, out);
     auto const result = measure(m, run, options, out);
     double const gflop = m.config.flops() * 1e-9;
 

@@ -85,7 +85,7 @@ int run_classify(arguments const& typed, console const& out) {
     note_untrained(model, out);
     bool const on_device = engine->device() == device_kind::cuda;
     video_queue reading{videos,
-                        {.input = input, .frames = c.frames(), .image_size = c.image_size(), .lenient = typed_input.lenient, .threads = run.threads,
+                        {.input = input, .frames = c.frames(), .image_size = c.image_size(), .decoding = typed_input.decoding, .threads = run.threads,
                          .frames_only = on_device && !as_page}, // the page shows the views' pixels
                         on_device};
 

@@ -44,9 +44,7 @@ dynamic_tensor<float, 5> read_clips(std::filesystem::path const& path, std::size
 
 namespace {
 
-video_options decoding(bool lenient, std::size_t threads) {
-    video_options options;
-    options.lenient = lenient;
+video_options with_threads(video_options options, std::size_t threads) {
     options.threads = static_cast<int>(threads);
     return options;
 }
@@ -61,7 +59,7 @@ void note_skipped(std::filesystem::path const& path, decode_report const& report
 constexpr std::size_t most_frame_bytes = std::size_t{1} << 30U;
 
 video_input read_input(std::filesystem::path const& path, video_queue::reading const& how) {
-    auto const options = decoding(how.lenient, how.threads);
+    auto const options = with_threads(how.decoding, how.threads);
     video_input result;
     result.views = how.input.crops * how.input.clips;
     if (how.frames_only) {
@@ -71,10 +69,15 @@ video_input read_input(std::filesystem::path const& path, video_queue::reading c
         auto const [height, width] = reader.info().size; // one frame is at most 67,108,864 pixels
         if (height * width * 3 <= most_frame_bytes / (how.input.clips * how.frames)) {
             auto video = sample_video(reader, how.input, how.frames, how.image_size);
-            result.report = video.report;
-            result.decode_s = opened_s + video.decode_seconds;
-            result.pixels = std::move(video);
-            return result;
+            bool const alike = std::ranges::all_of(video.frames, [&](image const& each) {
+                return size_of(view_pixels(each)) == size_of(view_pixels(video.frames.front()));
+            });
+            if (alike) {
+                result.report = video.report;
+                result.decode_s = opened_s + video.decode_seconds;
+                result.pixels = std::move(video);
+                return result;
+            }
         }
     }
     auto video = preprocess_video(path, how.input, how.frames, how.image_size, options);
@@ -87,9 +90,9 @@ video_input read_input(std::filesystem::path const& path, video_queue::reading c
 
 } // namespace
 
-preprocessed_video read_video(std::filesystem::path const& path, input_config const& input, std::size_t frames, std::size_t size, bool lenient,
+preprocessed_video read_video(std::filesystem::path const& path, input_config const& input, std::size_t frames, std::size_t size, video_options const& decoding,
                               std::size_t threads, console const& out) {
-    auto video = preprocess_video(path, input, frames, size, decoding(lenient, threads));
+    auto video = preprocess_video(path, input, frames, size, with_threads(decoding, threads));
     note_skipped(path, video.report, out);
     return video;
 }

@@ -29,7 +29,7 @@ namespace zeroi2v::program {
 
 /// preprocess_video with the threads given, and a notice where damaged frames were skipped.
 [[nodiscard]] preprocessed_video read_video(std::filesystem::path const& path, input_config const& input, std::size_t frames, std::size_t size,
-                                            bool lenient, std::size_t threads, console const& out);
+                                            video_options const& decoding, std::size_t threads, console const& out);
 
 /// A video as a model takes it: its views, or on cuda the frames that the device makes them of.
 struct video_input {
@@ -48,11 +48,11 @@ struct video_input {
 class video_queue {
 public:
     /// How all are read. `frames_only`: for a device that resizes, crops and normalises; a video whose frames take more
-    /// than 1 GiB is read as for the CPU.
+    /// than 1 GiB, or differ in size, is read as for the CPU.
     struct reading {
         input_config input;
         std::size_t frames, image_size;
-        bool lenient;
+        video_options decoding{}; ///< threads aside
         std::size_t threads;
         bool frames_only = false;
     };

@@ -152,7 +152,7 @@ int run_eval(arguments const& typed, console const& out) {
     std::vector<std::filesystem::path> own_paths;
     for (std::size_t i = own.begin; i < own.end; ++i) own_paths.push_back(videos[i].path);
     video_queue reading{std::move(own_paths),
-                        {.input = input, .frames = c.frames(), .image_size = c.image_size(), .lenient = typed_input.lenient, .threads = run.threads,
+                        {.input = input, .frames = c.frames(), .image_size = c.image_size(), .decoding = typed_input.decoding, .threads = run.threads,
                          .frames_only = on_device},
                         on_device};
 

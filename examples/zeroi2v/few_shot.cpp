@@ -89,7 +89,7 @@ int run_few_shot(arguments const& typed, console const& out) {
     std::size_t const threads = threads_option(typed);
     if (!typed.value("--val")) throw usage_error{error_code::usage, "--val: missing, held-out data expected: few-shot says how well they are classified"};
     auto const model = open_model(*typed.operand(0), choice, tolerance_options{typed}, out);
-    auto const reading = [&] { return video_reading{input_of(model, typed_input, input_use::answers), typed_input.lenient, settings.augmentation_kind(), settings.seed}; };
+    auto const reading = [&] { return video_reading{input_of(model, typed_input, input_use::answers), typed_input.decoding, settings.augmentation_kind(), settings.seed}; };
     auto const data = open_train_source(*typed.operand(1), model.config, reading, out);
     auto const val = open_train_source(*typed.value("--val"), model.config, reading, out);
     if (data->groups().size() != 1 || val->groups() != data->groups()) throw usage_error{error_code::bad_option, "few-shot: several label sets found, one expected"};

@@ -50,7 +50,7 @@ int run_features(arguments const& typed, console const& out) {
     bool const from_clips = is_clips_file(source_path);
     if (from_clips && input.any)
         throw usage_error{error_code::bad_option, printable(source_path.native(), 4096) + ": clips are cut already, none of --sampling, --interval, --clips, "
-                                                                                          "--crops, --resize, --normalize, --average, --lenient expected"};
+                                                                                          "--crops, --resize, --normalize, --average, --lenient, --max-packets, --max-pixels, --max-total-pixels expected"};
     auto const target = output_path(typed, inputs_of(choice, {checkpoint_path, source_path}));
 
     progress shown{out, "views"};
@@ -62,7 +62,7 @@ int run_features(arguments const& typed, console const& out) {
         if (from_clips) return read_clips(source_path, c.frames(), c.image_size());
         auto const views = input_of(model, input, input_use::views);
         metadata.insert_or_assign(metadata_key::input, to_json(or_else(input.stated, model.file->metadata().input)).dump());
-        auto video = read_video(source_path, views, c.frames(), c.image_size(), input.lenient, run.threads, out);
+        auto video = read_video(source_path, views, c.frames(), c.image_size(), input.decoding, run.threads, out);
         indices = std::move(video.indices);
         return std::move(video.clip);
     }();

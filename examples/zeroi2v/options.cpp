@@ -32,7 +32,10 @@ std::vector<option_spec> input_group() {
             {"--resize", "S", "short side in pixels before cropping"},
             {"--normalize", "zeroi2v|clip", "mean and deviation of the pixels"},
             {"--average", "prob|score", "join views by probabilities or by logits"},
-            {"--lenient", "", "skip damaged frames and say how many"}};
+            {"--lenient", "", "skip damaged frames and say how many"},
+            {"--max-packets", "N", "of a video (default 1000000)"},
+            {"--max-pixels", "N", "of one frame (default 67108864)"},
+            {"--max-total-pixels", "N", "of all decoded frames of a video (default 8796093022208)"}};
 }
 
 std::vector<option_spec> run_group() {
@@ -71,7 +74,7 @@ model_options::model_options(arguments const& typed) {
     }
 }
 
-input_options::input_options(arguments const& typed, model_options const& model) : lenient{typed.has("--lenient")} {
+input_options::input_options(arguments const& typed, model_options const& model)  {
     constexpr std::uint64_t most = 1U << 20U;
     auto const size = [&](char const* option, std::uint64_t limit) -> std::optional<std::size_t> {
         auto const number = typed.number(option, 1, limit);
@@ -84,7 +87,16 @@ input_options::input_options(arguments const& typed, model_options const& model)
     stated.interval = size("--interval", most);
     stated.clips = size("--clips", input_limits::clips);
     stated.resize = size("--resize", input_limits::resize);
-    any = lenient || stated != stated_input{};
+    decoding.lenient = typed.has("--lenient");
+    any = decoding.lenient || stated != stated_input{};
+    auto const limit = [&](char const* option, std::uint64_t& value) {
+        auto const number = typed.number(option, 1, std::uint64_t{1} << 62U);
+        value = number.value_or(value);
+        any = any || number.has_value();
+    };
+    limit("--max-packets", decoding.max_packets);
+    limit("--max-pixels", decoding.max_pixels);
+    limit("--max-total-pixels", decoding.max_total_pixels);
     if (model.named) stated = or_else(stated, stated_by(model.named->input));
 }
 

@@ -11,6 +11,7 @@
 #include <zeroi2v/model/stated_config.hpp>
 #include <zeroi2v/model/stated_input.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/video/video_options.hpp>
 
 #include <cstddef>
 #include <filesystem>
@@ -46,7 +47,7 @@ struct model_options {
 /// INPUT: what options, then the preset, say.
 struct input_options {
     stated_input stated;
-    bool lenient = false;
+    video_options decoding{}; ///< strictness and limits; threads are of RUN
     bool any = false; ///< whether an option of this group was typed
 
     input_options(arguments const& typed, model_options const& model);

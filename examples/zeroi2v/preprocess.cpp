@@ -29,7 +29,7 @@ int run_preprocess(arguments const& typed, console const& out) {
     auto const config = complete(typed_input.stated, input_use::views);
 
     progress const shown{out, "preprocess"};
-    auto const video = read_video(input, config, *choice.stated->frames, *choice.stated->image_size, typed_input.lenient, threads_option(typed), out);
+    auto const video = read_video(input, config, *choice.stated->frames, *choice.stated->image_size, typed_input.decoding, threads_option(typed), out);
 
     file_metadata metadata{{metadata_key::version, version_string},
                            {metadata_key::config, to_json(*choice.stated).dump()},

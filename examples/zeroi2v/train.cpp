@@ -124,7 +124,7 @@ int run_train(arguments const& typed, console const& out) {
                                                         + ": the checkpoint of a run that did not end; --resume goes on with it, removing it begins anew"};
 
     auto const model = open_model(start_path, choice, tolerance_options{typed}, out);
-    auto const reading = [&] { return video_reading{input_of(model, typed_input, input_use::answers), typed_input.lenient, settings.augmentation_kind(), settings.seed}; };
+    auto const reading = [&] { return video_reading{input_of(model, typed_input, input_use::answers), typed_input.decoding, settings.augmentation_kind(), settings.seed}; };
     auto const data = open_train_source(data_path, model.config, reading, out);
     if (!data->decodes() && settings.augment != "none")
         throw usage_error{error_code::bad_option, "--augment: " + settings.augment + " found, none expected: only videos are augmented, not a file of clips"};

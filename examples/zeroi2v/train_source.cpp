@@ -55,20 +55,17 @@ public:
     std::vector<std::int64_t> read(std::size_t i, std::uint64_t draw, std::span<float> out) const override {
         auto input = reading_.input;
         if (reading_.augment != augmentation::none) {
-            video_options options;
-            options.lenient = reading_.lenient;
-            options.threads = 1;
-            bool const flipped = read_augmented_clip(videos_[i].path, input, reading_.augment, config_.frames(), config_.image_size(), reading_.seed, draw, out, options);
+            bool const flipped = read_augmented_clip(videos_[i].path, input, reading_.augment, config_.frames(), config_.image_size(), reading_.seed, draw, out, reading_.decoding);
             return {flipped ? flipped_label(reading_.augment, labels_[i]) : labels_[i]};
         }
         input.clips = 1;
         input.crops = 1;
-        auto const video = read_video(videos_[i].path, input, config_.frames(), config_.image_size(), reading_.lenient, 1, out_);
+        auto const video = read_video(videos_[i].path, input, config_.frames(), config_.image_size(), reading_.decoding, 1, out_);
         std::copy_n(video.clip.data(), out.size(), out.data());
         return {labels_[i]};
     }
     dynamic_tensor<float, 5> views(std::size_t i) const override {
-        return read_video(videos_[i].path, reading_.input, config_.frames(), config_.image_size(), reading_.lenient, 1, out_).clip;
+        return read_video(videos_[i].path, reading_.input, config_.frames(), config_.image_size(), reading_.decoding, 1, out_).clip;
     }
     nlohmann::ordered_json fingerprint() const override { return {{"videos", size()}, {"crc32", checksum_}, {"input", to_json(stated_by(reading_.input))}}; }
     bool decodes() const noexcept override { return true; }

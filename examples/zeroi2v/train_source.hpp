@@ -48,7 +48,7 @@ public:
 /// How videos become clips.
 struct video_reading {
     input_config input;
-    bool lenient = false;
+    video_options decoding{}; ///< threads aside: one decodes
     augmentation augment = augmentation::none;
     std::uint64_t seed = 0;
 };

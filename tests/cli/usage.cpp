@@ -37,7 +37,7 @@ TEST_CASE("every option that the contract names is in the help of its command") 
         }
     };
     std::vector<std::string> const model{"--preset", "--config"};
-    std::vector<std::string> const input{"--sampling", "--interval", "--clips", "--crops", "--resize", "--normalize", "--average", "--lenient"};
+    std::vector<std::string> const input{"--sampling", "--interval", "--clips", "--crops", "--resize", "--normalize", "--average", "--lenient", "--max-packets", "--max-pixels", "--max-total-pixels"};
     std::vector<std::string> const running{"--dtype", "--threads", "--device"};
     for (auto const* const command : {"init", "convert", "merge", "preprocess", "logits", "features", "classify", "eval", "bench"}) check(command, model);
     for (auto const* const command : {"preprocess", "features", "classify", "eval"}) check(command, input);

@@ -240,3 +240,54 @@ TEST_CASE("eval counts right, wrong and bad") {
     check_error(eval(""), 2, "usage");
     check_error(run(joined({"eval", test_data("b16_short/adapted.pth"), here / "none", "--config", test_data("b16_short/config.json")}, small_input)), 2, "open_failed");
 }
+
+namespace {
+
+outcome preprocessed(scratch const& here, std::string const& video, std::vector<std::string> const& more = {}) {
+    return run(joined({"preprocess", test_data("videos/" + video), "-o", here / "clips", "--config", test_data("b16_short/config.json"), "--sampling", "uniform", "--clips", "1",
+                       "--crops", "1", "--resize", "32", "--normalize", "clip"},
+                      more));
+}
+
+} // namespace
+
+TEST_CASE("what FFmpeg remarks on is no damage: every frame, status 0, no notice, strict and lenient") {
+    scratch const here;
+    for (auto const& [video, frames] : {std::pair{"mmco.mp4", 20}, {"sei.mp4", 5}, {"joined.ts", 20}, {"changes.webm", 10}, {"h264_begins_between.ts", 20}, {"hevc_cut.mp4", 17}})
+        for (std::vector<std::string> const& more : {std::vector<std::string>{}, {"--lenient"}}) {
+            CAPTURE(video);
+            auto const result = preprocessed(here, video, more);
+            check_success(result);
+            CHECK(result.err == "");
+            CHECK(result.out.find(std::to_string(frames) + " frames") != std::string::npos);
+        }
+}
+
+TEST_CASE("what is lost in silence, or cut, is damage: strict names it, lenient counts it") {
+    scratch const here;
+    for (auto const* const video : {"flipped.mp4", "damaged_h264_joined_between.ts", "damaged_hevc_joined_between.ts"}) {
+        CAPTURE(video);
+        check_error(preprocessed(here, video), 5, "decode_failed", {"a reference picture is missing"});
+        auto const lenient = preprocessed(here, video, {"--lenient"});
+        CHECK(lenient.status == 0);
+        CHECK(lenient.err.find("damaged frames or packets skipped") != std::string::npos);
+    }
+    check_error(preprocessed(here, "no_index.mp4"), 5, "decode_failed", {"the file is cut", "no index (moov)"});
+}
+
+TEST_CASE("limits of a video are options of every command that reads one, and errors name them") {
+    scratch const here;
+    for (auto const* const option : {"--max-packets", "--max-pixels", "--max-total-pixels"}) {
+        CAPTURE(option);
+        check_success(preprocessed(here, "full.mp4", {option, "1000000000"}));
+        check_error(preprocessed(here, "full.mp4", {option, "1"}), 5, "limit_exceeded", {option});
+        check_error(preprocessed(here, "full.mp4", {option, "0"}), 2, "bad_number", {option});
+        auto const answers = run(classify({demo_video()}, {"--json", option, "1"}));
+        CHECK(answers.status == 5);
+        CHECK(answers.out.find(option) != std::string::npos);
+    }
+    CHECK(preprocessed(here, "full.mp4", {"--max-packets", "24"}).status == 5);
+    check_success(preprocessed(here, "full.mp4", {"--max-packets", "25"}));
+    for (auto const* const command : {"preprocess", "features", "classify", "eval", "train", "few-shot", "bench"})
+        for (auto const* const option : {"--max-packets", "--max-pixels", "--max-total-pixels"}) CHECK(run({command, "--help"}).out.find(option) != std::string::npos);
+}

@@ -24,6 +24,8 @@ sound_tree() {
     header model/m.hpp '#include <zeroi2v/nn/merge_tensors.hpp>'
     header io/e.hpp '#include <zeroi2v/model/m.hpp>' '#include <nlohmann/json.hpp>'
     header video/ffmpeg.hpp '#include <libavcodec/avcodec.h>'
+    header video/ffmpeg/input.hpp '#include <libavformat/avformat.h>'
+    header video/headers/e.hpp
     header zeroi2v.hpp '#include <zeroi2v/core/a.hpp>' '#include <zeroi2v/model/m.hpp>' '#include <zeroi2v/nn/merge_tensors.hpp>' \
         '#include <zeroi2v/ops/d.hpp>' '#include <zeroi2v/simd/c.hpp>' '#include <zeroi2v/tensor/b.hpp>'
 }
@@ -65,6 +67,7 @@ violation model/m.hpp '#include <Eigen/Dense>' "outside nn/merge"
 violation model/m.hpp '#include <nlohmann/json_fwd.hpp>' "outside io/"
 violation io/e.hpp '#include <mpi.h>' "outside mpi/"
 violation io/e.hpp '#include <libavutil/frame.h>' "outside video/ffmpeg.hpp"
+violation video/headers/e.hpp '#include <libavutil/frame.h>' "outside video/ffmpeg.hpp"
 violation core/a.hpp '#include "b.hpp"' "include with quotes"
 violation zeroi2v.hpp '#include <zeroi2v/io/e.hpp>' "the umbrella includes the leaf"
 violation zeroi2v.hpp '#include <zeroi2v/core/a.hpp>' "out of order or listed twice"

@@ -31,7 +31,7 @@ void for_a_device() {
 
 void only_frames() {
     std::array<std::size_t, 3> const wanted{0, 10, 20};
-    auto const decoded = zeroi2v::decode_frames("video.mp4", wanted, {.lenient = true, .threads = 2, .max_seconds = 10});
+    auto const decoded = zeroi2v::decode_frames("video.mp4", wanted, {.lenient = true, .threads = 2, .max_packets = 100'000});
     zeroi2v::image const small = zeroi2v::resize(zeroi2v::view_pixels(decoded.frames[1]), {120, 160});
     static_cast<void>(small);
 }

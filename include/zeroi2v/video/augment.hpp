@@ -64,6 +64,19 @@ enum class augmentation { none, k400, ssv2 };
     return found ? *found : centre_crop(picture, std::min(picture.height, picture.width));
 }
 
+/// The window that covers the same part of a picture of another size.
+/// Post-condition  a pixel at least, in the picture; the window itself where the sizes are equal.
+[[nodiscard]] inline crop_window in_proportion(crop_window window, image_size from, image_size to) {
+    auto const scaled = [](std::size_t place, std::size_t old_side, std::size_t side) { return (place * side + old_side / 2) / old_side; };
+    auto const range = [&](std::size_t begin, std::size_t length, std::size_t old_side, std::size_t side) {
+        std::size_t const first = std::min(scaled(begin, old_side, side), side - 1);
+        return std::pair{first, std::max(std::min(scaled(begin + length, old_side, side), side), first + 1) - first};
+    };
+    auto const [top, height] = range(window.top, window.height, from.height, to.height);
+    auto const [left, width] = range(window.left, window.width, from.width, to.width);
+    return {top, left, height, width};
+}
+
 /// Everything random about one clip, drawn at its first frame, and how its frames are treated.
 ///
 /// Test  tests/unit/video/augment.cpp
@@ -80,8 +93,7 @@ public:
 
     [[nodiscard]] bool flips() const noexcept { return flips_; }
 
-    /// out (3,S,S) of one frame; frames of a clip have one size.
-    /// Errors  another size -> video_error format_changed.
+    /// out (3,S,S) of one frame. The crop is drawn in the first frame's size; frames of another size get it in proportion.
     void operator()(image_view frame, view<float, 3> out) {
         prepare(size_of(frame));
         if (kind_ == augmentation::k400) {
@@ -101,14 +113,14 @@ public:
 
 private:
     void prepare(image_size size) {
-        if (resizer_) {
-            if (size == size_) return;
-            throw video_error{error_code::format_changed, "video: a frame of " + std::to_string(size.width) + "x" + std::to_string(size.height) + " found, "
-                                                              + std::to_string(size_.width) + "x" + std::to_string(size_.height) + " as before expected"};
-        }
+        if (resizer_ && size == size_) return;
         size_ = size;
         inner_ = kind_ == augmentation::k400 ? resized_to_short_side(size, 256) : size;
-        window_ = draw_resized_crop(inner_, random_);
+        if (!drawn_) {
+            drawn_in_ = inner_;
+            drawn_ = draw_resized_crop(inner_, random_);
+        }
+        window_ = in_proportion(*drawn_, drawn_in_, inner_);
         resizer_.emplace(image_size{window_.height, window_.width}, image_size{side_, side_}, crop_window{0, 0, side_, side_});
     }
 
@@ -152,7 +164,8 @@ private:
     bool flips_{}, erases_{};
     std::vector<drawn_change> changes_;
     crop_window erased_, window_;
-    image_size size_, inner_;
+    std::optional<crop_window> drawn_; // in a picture of the first frame's size, drawn_in_
+    image_size size_, inner_, drawn_in_;
     std::optional<bilinear_resizer> resizer_;
 };
 
@@ -187,9 +200,7 @@ private:
         });
         if (report.decoded == 0) throw video_error{error_code::no_frames, path.string() + ": 0 frames decoded, at least 1 expected"};
         if (report.decoded == count) return augment.flips();
-        if (pass == 2)
-            throw video_error{error_code::decode_failed, path.string() + ": " + std::to_string(report.decoded) + " frames found, " + std::to_string(count)
-                                                             + " as in the pass before expected"};
+        if (pass == 2) throw reader.differs(report.decoded, count);
         count = report.decoded;
     }
 }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <iterator>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,6 +36,39 @@ struct container_damage {
     }
     bytes.resize(filled);
     return bytes;
+}
+
+/// What is wrong with an MP4 or QuickTime file, by its boxes, that has no index; nothing where it has one or is another
+/// kind of file. The index (`moov`) often stands at the end, so that a download or a recording that was cut has none.
+[[nodiscard]] inline std::optional<std::string> missing_mp4_index(video_file const& file) {
+    constexpr std::array<std::string_view, 9> names{"ftyp", "mdat", "moov", "free", "skip", "wide", "pnot", "uuid", "moof"};
+    std::uint64_t const end = static_cast<std::uint64_t>(std::max<std::int64_t>(file.size(), 0));
+    std::string last;
+    for (std::uint64_t at = 0; at < end;) {
+        auto const head = bytes_at(file, static_cast<std::int64_t>(at), 16);
+        auto const number = [&](std::size_t from, std::size_t bytes) {
+            std::uint64_t value = 0;
+            for (std::size_t i = from; i < from + bytes; ++i) value = value << 8U | head[i];
+            return value;
+        };
+        if (head.size() < 8) break;
+        std::string const name{head.begin() + 4, head.begin() + 8};
+        bool const known = std::find(names.begin(), names.end(), name) != names.end();
+        if (at == 0 && !known) return std::nullopt;
+        std::uint64_t size = number(0, 4);
+        if (size == 1 && head.size() == 16) size = number(8, 8);
+        if (size == 0) size = end - at;
+        bool const cut = size > end - at;
+        if (name == "moov" && !cut) return std::nullopt;
+        last = name;
+        if (cut || size < 8) {
+            if (name == "moov") return "the file is cut: its index (moov) ends beyond it, a whole file expected";
+            break;
+        }
+        at += size;
+    }
+    if (last.empty()) return std::nullopt;
+    return "the file is cut: no index (moov) found in it, a whole file expected";
 }
 
 /// A Matroska file is one Segment whose size is stated, or left open by a live recording.

@@ -26,11 +26,13 @@ struct image_size {
 [[nodiscard]] inline image_size size_of(image_view pixels) noexcept { return {pixels.extent(0), pixels.extent(1)}; }
 
 /// Pixels at `data`, `row_bytes` from one row to the next.
-[[nodiscard]] inline image_view view_pixels(std::uint8_t const* data, image_size size, std::size_t row_bytes) noexcept {
+/// Errors  rows that overlap, row_bytes < 3 x width -> ZEROI2V_REQUIRE.
+[[nodiscard]] inline image_view view_pixels(std::uint8_t const* data, image_size size, std::size_t row_bytes) {
+    ZEROI2V_REQUIRE(row_bytes / 3 >= size.width, "zeroi2v::view_pixels: a row must have room for its pixels of 3 bytes");
     return {data, dims<3>{size.height, size.width, std::size_t{3}}, strided<3>{{row_bytes, 3, 1}}};
 }
 
-[[nodiscard]] inline image_view view_pixels(image const& pixels) noexcept {
+[[nodiscard]] inline image_view view_pixels(image const& pixels) {
     return view_pixels(pixels.data(), {pixels.extent(0), pixels.extent(1)}, pixels.extent(1) * 3);
 }
 

@@ -39,10 +39,7 @@ auto decode_sampled(video_reader& reader, frame_sampler const& sampler, MakeSink
         if (report.decoded == 0)
             throw video_error{error_code::no_frames, reader.name() + ": 0 frames decoded, at least 1 expected"};
         if (report.decoded == count) return std::pair{std::move(sink), report};
-        if (pass == 2)
-            throw video_error{error_code::decode_failed, reader.name() + ": " + std::to_string(report.decoded)
-                                                             + " frames found, " + std::to_string(count)
-                                                             + " as in the pass before expected"};
+        if (pass == 2) throw reader.differs(report.decoded, count);
         count = report.decoded;
     }
 }

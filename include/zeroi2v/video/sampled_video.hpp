@@ -1,7 +1,6 @@
 // sampled_video: the frames that the views of one video show, as they were decoded. Needs no FFmpeg.
 #pragma once
 
-#include <zeroi2v/core/error.hpp>
 #include <zeroi2v/tensor/tensor.hpp>
 #include <zeroi2v/video/frame_sampler.hpp>
 #include <zeroi2v/video/image.hpp>
@@ -9,7 +8,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,7 +15,7 @@ namespace zeroi2v {
 
 /// Frames for whoever resizes, crops and normalises elsewhere: clip c, frame t shows `frames[shown[c*T + t]]`.
 struct sampled_video {
-    std::vector<image> frames;      ///< each once, ascending, all of one size
+    std::vector<image> frames;      ///< each once, ascending; they may differ in size
     std::vector<std::size_t> shown; ///< (clips,T)
     frame_indices indices;          ///< (clips,T), numbers of the decoded frames
     video_info info;
@@ -28,7 +26,6 @@ struct sampled_video {
 /// Copies the wanted frames, in whatever order they arrive.
 ///
 /// Use     as view_builder: for each index of wanted() call put() once, ascending; take frames(), shown() and indices().
-/// Errors  frames of different sizes -> video_error format_changed.
 /// Test    tests/unit/video/sampled_video.cpp
 class frame_collector {
 public:
@@ -46,11 +43,6 @@ public:
     [[nodiscard]] std::vector<std::size_t> const& wanted() const noexcept { return wanted_; }
 
     void put(image_view frame) {
-        if (!frames_.empty() && size_of(frame) != size_of(view_pixels(frames_.front()))) {
-            auto const text = [](image_size s) { return std::to_string(s.width) + "x" + std::to_string(s.height); };
-            throw video_error{error_code::format_changed, "video: a frame of " + text(size_of(frame)) + " found, "
-                                                              + text(size_of(view_pixels(frames_.front()))) + " as before expected"};
-        }
         image copy{frame.extent(0), frame.extent(1), std::size_t{3}};
         for (std::size_t y = 0; y < frame.extent(0); ++y)
             std::copy_n(frame.data() + y * frame.stride(0), frame.extent(1) * 3, &copy(y, std::size_t{0}, std::size_t{0}));

@@ -27,9 +27,10 @@ using clip_tensor = dynamic_tensor<float, 5>;
 /// Resizes, crops and normalises frames into `clip`, and holds no frame: memory is the result and one crop.
 ///
 /// Use       build it with the sampled indices; for each index of wanted() call put() once; take clip() and indices().
+/// Sizes     frames may differ in size; each is resized by its own.
 /// Shapes    indices (clips,T); clip (V,T,3,S,S); the repeated indices (V,T).
 /// Errors    resize smaller than the image, a crop count other than 1 or 3 -> model_error bad_config;
-///           frames of different sizes -> video_error format_changed; taking the result too early -> ZEROI2V_REQUIRE.
+///           taking the result too early, one index twice -> ZEROI2V_REQUIRE.
 /// Test      tests/unit/video/views.cpp
 class view_builder {
 public:
@@ -50,6 +51,7 @@ public:
         for (auto const& [frame, at] : slots_)
             if (wanted_.empty() || wanted_.back() != static_cast<std::size_t>(frame))
                 wanted_.push_back(static_cast<std::size_t>(frame));
+        put_.resize(wanted_.size());
     }
 
     /// What a constructor would refuse, without frames: throws bad_config.
@@ -67,12 +69,15 @@ public:
     /// Each index that the views use, once, ascending.
     [[nodiscard]] std::vector<std::size_t> const& wanted() const noexcept { return wanted_; }
 
-    /// Takes frame `index`; one that no view uses is ignored.
+    /// Takes frame `index`, which must not have been put before; one that no view uses is ignored.
     void put(std::size_t index, image_view frame) {
         auto const [first, last] =
             std::equal_range(slots_.begin(), slots_.end(), std::pair{static_cast<std::int64_t>(index), std::size_t{0}},
                              [](auto const& a, auto const& b) { return a.first < b.first; });
         if (first == last) return;
+        auto const which = std::lower_bound(wanted_.begin(), wanted_.end(), index) - wanted_.begin();
+        auto put_before = put_.begin() + which;
+        ZEROI2V_REQUIRE(!*put_before, "zeroi2v::view_builder: a frame may be put once");
         prepare(size_of(frame));
         for (std::size_t crop = 0; crop < resizers_.size(); ++crop) {
             resizers_[crop](frame, cropped_);
@@ -81,6 +86,7 @@ public:
             for (auto other = first + 1; other != last; ++other)
                 std::copy_n(done, 3 * side_ * side_, place(crop, other->second));
         }
+        *put_before = true;
         taken_ += 1;
     }
 
@@ -94,13 +100,8 @@ public:
 
 private:
     void prepare(image_size size) {
-        if (!resizers_.empty()) {
-            if (size == frame_size_) return;
-            throw video_error{error_code::format_changed,
-                              "video: a frame of " + std::to_string(size.width) + "x" + std::to_string(size.height)
-                                  + " found, " + std::to_string(frame_size_.width) + "x"
-                                  + std::to_string(frame_size_.height) + " as before expected"};
-        }
+        if (!resizers_.empty() && size == frame_size_) return;
+        resizers_.clear();
         image_size const target = resized_to_short_side(size, config_.resize);
         for (crop_window const& window : crops_of(target, side_, config_.crops))
             resizers_.emplace_back(size, target, window);
@@ -121,7 +122,8 @@ private:
     image cropped_;                                           // (S,S,3)
     std::vector<std::pair<std::int64_t, std::size_t>> slots_; // frame, clip * T + t; sorted
     std::vector<std::size_t> wanted_;
-    std::vector<bilinear_resizer> resizers_; // one per crop, once the frames' size is known
+    std::vector<bool> put_;                  // which of them
+    std::vector<bilinear_resizer> resizers_; // one per crop, for frames of the last size
     image_size frame_size_{};
     std::size_t taken_ = 0;
 };

@@ -20,8 +20,8 @@ std::filesystem::path const examples = std::filesystem::path{ZEROI2V_SOURCE_DIR}
 console const quiet{true};
 
 video_queue::reading how(bool frames_only, std::size_t clips = 2) {
-    return {.input = {.sampling = sampling_method::uniform, .clips = clips, .crops = 3, .resize = 40}, .frames = 4, .image_size = 32, .lenient = false,
-            .threads = 1, .frames_only = frames_only};
+    return {.input = {.sampling = sampling_method::uniform, .clips = clips, .crops = 3, .resize = 40}, .frames = 4, .image_size = 32, .threads = 1,
+            .frames_only = frames_only};
 }
 
 std::vector<std::filesystem::path> videos() {

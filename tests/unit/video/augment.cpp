@@ -124,13 +124,53 @@ TEST_CASE("one draw per clip: equal frames stay equal; another stream is another
         CHECK(flips < 45);
         CHECK(same == 0);
     }
-    clip_augmenter other{augmentation::k400, 32, normalization::zeroi2v, {5, 1}};
-    std::vector<float> out(3 * 32 * 32);
-    other(view_pixels(frame), view<float, 3>{out.data(), 3, 32, 32});
-    CHECK_THROWS_AS(other(view_pixels(gradient(90, 120)), view<float, 3>{out.data(), 3, 32, 32}), video_error);
     CHECK(flipped_label(augmentation::ssv2, 86) == 87);
     CHECK(flipped_label(augmentation::ssv2, 94) == 93);
     CHECK(flipped_label(augmentation::ssv2, 167) == 166);
     CHECK(flipped_label(augmentation::ssv2, 5) == 5);
     CHECK(flipped_label(augmentation::k400, 86) == 86);
+}
+
+TEST_CASE("in_proportion: the same part of a picture of another size, never empty, never outside") {
+    CHECK(in_proportion({3, 5, 20, 30}, {40, 60}, {40, 60}) == crop_window{3, 5, 20, 30});
+    CHECK(in_proportion({10, 20, 20, 30}, {40, 60}, {80, 30}) == crop_window{20, 10, 40, 15});
+    for (image_size const from : {image_size{1, 1}, image_size{7, 300}, image_size{64, 48}})
+        for (image_size const to : {image_size{1, 1}, image_size{3, 2}, image_size{99, 1000}})
+            for (std::size_t top = 0; top < from.height; ++top)
+                for (std::size_t height : {std::size_t{1}, from.height - top}) {
+                    crop_window const w = in_proportion({top, 0, height, from.width}, from, to);
+                    CHECK(w.height >= 1);
+                    CHECK(w.top + w.height <= to.height);
+                    CHECK(w.left == 0);
+                    CHECK(w.width == to.width);
+                }
+}
+
+TEST_CASE("clip_augmenter: a change of size keeps the crop, the flip and the changes of the clip") {
+    // a picture of one colour per quarter looks the same in every size
+    auto const quarters = [](std::size_t height, std::size_t width) {
+        image pixels{height, width, std::size_t{3}};
+        for (std::size_t y = 0; y < height; ++y)
+            for (std::size_t x = 0; x < width; ++x)
+                for (std::size_t c = 0; c < 3; ++c) pixels(y, x, c) = static_cast<std::uint8_t>(60 + 40 * c + (y * 2 < height ? 0 : 50) + (x * 2 < width ? 0 : 25));
+        return pixels;
+    };
+    std::size_t all_near = 0, all = 0;
+    for (auto const kind : {augmentation::k400, augmentation::ssv2})
+        for (std::uint64_t seed = 0; seed < 12; ++seed) {
+            std::size_t const side = 32;
+            std::vector<float> small(3 * side * side), large(small), again(small);
+            clip_augmenter augment{kind, side, normalization::zeroi2v, {seed, 1}};
+            auto const out = [&](std::vector<float>& to) { return view<float, 3>{to.data(), std::size_t{3}, side, side}; };
+            augment(view_pixels(quarters(240, 320)), out(small));
+            augment(view_pixels(quarters(480, 640)), out(large));
+            augment(view_pixels(quarters(240, 320)), out(again));
+            CHECK(small == again);
+            std::size_t near = 0;
+            for (std::size_t i = 0; i < small.size(); ++i) near += std::abs(small[i] - large[i]) < 0.1F ? 1U : 0U;
+            CHECK(near * 10 >= small.size() * 6); // all but the borders of the quarters
+            all_near += near;
+            all += small.size();
+        }
+    CHECK(all_near * 10 >= all * 8);
 }

@@ -40,3 +40,30 @@ TEST_CASE("damage_of: whole files have none, every cut one shows, whatever is in
     for (char const* format : {"mov,mp4,m4a,3gp,3g2,mj2", "avi", "mpeg"})
         CHECK(detail::damage_of(video_file{folder / "flip.ogg"}, format).count == 0);
 }
+
+TEST_CASE("missing_mp4_index: every cut of an mp4 before the end of its index, and no other file") {
+    video_test::temporary_folder const folder;
+    video_test::encode(folder / "a.mp4", {.frames = 8});
+    auto const content = video_test::read_file(folder / "a.mp4");
+    std::string const mark = "moov";
+    auto const index = std::search(content.begin(), content.end(), mark.begin(), mark.end()) - content.begin() - 4;
+    REQUIRE(index > 100);
+    auto const said = [&](std::size_t length) {
+        video_test::write_file(folder / "cut", {content.begin(), content.begin() + static_cast<std::ptrdiff_t>(length)});
+        return detail::missing_mp4_index(video_file{folder / "cut"}).value_or("");
+    };
+    CHECK(said(content.size()) == "");
+    CHECK(said(content.size() - 1).find("its index (moov) ends beyond it") != std::string::npos);
+    for (auto length = static_cast<std::size_t>(index); length > 8; length -= 7) CHECK(said(length).find("no index (moov) found") != std::string::npos);
+    CHECK(said(0) == "");
+    CHECK(said(7) == "");
+    for (std::string const text : {"the quick brown fox jumps", "OggS and so on and so on", "\0\0\0\0moof"}) {
+        video_test::write_file(folder / "text", {text.begin(), text.end()});
+        CHECK(!detail::missing_mp4_index(video_file{folder / "text"}));
+    }
+    // sizes that lead nowhere end the walk
+    video_test::write_file(folder / "zero", {0, 0, 0, 3, 'f', 't', 'y', 'p', 0, 0, 0, 0, 0, 0, 0, 0});
+    CHECK(detail::missing_mp4_index(video_file{folder / "zero"}));
+    video_test::write_file(folder / "large", {0, 0, 0, 1, 'm', 'd', 'a', 't', 255, 255, 255, 255, 255, 255, 255, 255});
+    CHECK(detail::missing_mp4_index(video_file{folder / "large"}));
+}

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <vector>
+
 using namespace zeroi2v;
 
 TEST_CASE("orient puts every pixel where the formula says, for all eight ways") {
@@ -32,4 +34,11 @@ TEST_CASE("orient refuses a target of another size") {
     image const source{2, 3, 3};
     image wrong{2, 3, 3};
     CHECK(video_test::code_of([&] { orient(view_pixels(source), orientation{0, 1, 1, 0}, wrong); }) == "precondition");
+}
+
+TEST_CASE("view_pixels refuses rows that overlap") {
+    std::vector<std::uint8_t> const bytes(60);
+    CHECK(view_pixels(bytes.data(), {4, 5}, 15).stride(0) == 15);
+    CHECK(video_test::code_of([&] { return view_pixels(bytes.data(), {4, 5}, 14); }) == "precondition");
+    CHECK(video_test::code_of([&] { return view_pixels(bytes.data(), {1, (std::size_t{1} << 63U) + 5}, 20); }) == "precondition");
 }

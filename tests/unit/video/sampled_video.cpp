@@ -25,7 +25,6 @@ TEST_CASE("frame_collector: each frame once, in the order of its number, whateve
         for (std::size_t y = 0; y < 4; ++y) std::fill_n(pixels.begin() + static_cast<std::ptrdiff_t>(y * 20 + 15), 5, std::uint8_t{99});
         collector.put(view_pixels(pixels.data(), {4, 5}, 20));
     }
-    CHECK_THROWS_AS(collector.put(view_pixels(pixels.data(), {3, 5}, 20)), video_error);
     CHECK(std::move(collector).shown() == std::vector<std::size_t>{2, 1, 2, 0, 1, 3});
     auto const frames = std::move(collector).frames();
     REQUIRE(frames.size() == 4);
@@ -33,6 +32,19 @@ TEST_CASE("frame_collector: each frame once, in the order of its number, whateve
         CHECK(frames[n].extents() == dims<3>{4, 5, 3});
         CHECK(std::ranges::count(frames[n], static_cast<std::uint8_t>(n + 1)) == 60);
     }
+}
+
+TEST_CASE("frame_collector: frames of other sizes are kept as they are") {
+    frame_indices indices{std::size_t{1}, std::size_t{2}};
+    std::ranges::copy(std::array<std::int64_t, 2>{0, 1}, indices.begin());
+    frame_collector collector{indices};
+    image const first{4, 5, 3}, second{3, 7, 3};
+    collector.put(view_pixels(first));
+    collector.put(view_pixels(second));
+    auto const frames = std::move(collector).frames();
+    REQUIRE(frames.size() == 2);
+    CHECK(frames[0].extents() == dims<3>{4, 5, 3});
+    CHECK(frames[1].extents() == dims<3>{3, 7, 3});
 }
 
 TEST_CASE("sample_video: its frames, cut on the CPU, are what preprocess_video makes") {

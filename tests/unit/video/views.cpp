@@ -44,7 +44,7 @@ TEST_CASE("view_builder: crop-major views, each slot the resized, cropped, norma
             }
 }
 
-TEST_CASE("view_builder refuses settings that no model can take, frames of another size, and being asked too early") {
+TEST_CASE("view_builder refuses settings that no model can take, a frame put twice, and being asked too early") {
     frame_indices const indices = frame_sampler{sampling_method::uniform, 2, 1, 1}.sample(9);
     CHECK(video_test::code_of([&] { return view_builder{input_config{.resize = 223}, 224, indices}; }) == "bad_config");
     CHECK(video_test::code_of([&] { return view_builder{input_config{.crops = 2}, 224, indices}; }) == "bad_config");
@@ -54,5 +54,29 @@ TEST_CASE("view_builder refuses settings that no model can take, frames of anoth
     image const one{9, 9, 3};
     image const other{9, 10, 3};
     views.put(views.wanted().front(), view_pixels(one));
-    CHECK(video_test::code_of([&] { views.put(views.wanted().back(), view_pixels(other)); }) == "format_changed");
+    // one index again and again is not the others
+    CHECK(video_test::code_of([&] { views.put(views.wanted().front(), view_pixels(one)); }) == "precondition");
+    CHECK(!views.complete());
+    CHECK(video_test::code_of([&] { return std::move(views).clip(); }) == "precondition");
+    views.put(views.wanted().back(), view_pixels(other));
+    CHECK(views.complete());
+}
+
+TEST_CASE("view_builder: each frame is resized by its own size") {
+    frame_indices const indices = frame_sampler{sampling_method::uniform, 3, 1, 1}.sample(9);
+    input_config const config{.crops = 3, .resize = 9};
+    std::vector<image_size> const sizes{{15, 21}, {40, 20}, {15, 21}};
+    view_builder all{config, 8, indices};
+    REQUIRE(all.wanted().size() == 3);
+    std::vector<image> frames;
+    for (std::size_t i = 0; i < 3; ++i) frames.push_back(video_test::noise(sizes[i].height, sizes[i].width, static_cast<std::uint32_t>(i)));
+    for (std::size_t i = 0; i < 3; ++i) all.put(all.wanted()[i], view_pixels(frames[i]));
+    auto const wanted = all.wanted();
+    auto const clip = std::move(all).clip();
+    for (std::size_t i = 0; i < 3; ++i) { // as in a video of that size alone
+        view_builder alone{config, 8, indices};
+        for (std::size_t const index : wanted) alone.put(index, view_pixels(frames[i]));
+        auto const expected = std::move(alone).clip();
+        for (std::size_t v = 0; v < 3; ++v) CHECK(std::equal(&clip(v, i, 0, 0, 0), &clip(v, i, 0, 0, 0) + 3 * 8 * 8, &expected(v, i, 0, 0, 0)));
+    }
 }

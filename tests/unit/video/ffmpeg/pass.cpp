@@ -1,0 +1,192 @@
+// What is damage and what is not: tests/data/videos, every kind of file that FFmpeg remarks on or leaves pictures out of.
+#include <zeroi2v/video/ffmpeg.hpp>
+
+#include "../encode.hpp"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <numeric>
+
+using namespace zeroi2v;
+
+namespace {
+
+std::filesystem::path videos() { return std::filesystem::path{ZEROI2V_TEST_DATA} / "videos"; }
+
+struct found {
+    std::string code = "none", what;
+    decode_report report;
+    std::vector<std::uint64_t> hashes;
+};
+
+found decode(std::filesystem::path const& path, video_options const& options = {}) {
+    found result;
+    std::vector<std::size_t> all(5000);
+    std::iota(all.begin(), all.end(), std::size_t{0});
+    try {
+        video_reader reader{path, options};
+        result.report = reader.decode(all, [&](std::size_t, image_view pixels) { result.hashes.push_back(video_test::hash(pixels)); });
+    } catch (error const& e) {
+        result.code = e.code_name();
+        result.what = e.what();
+    }
+    return result;
+}
+
+/// Copies packets to a container of the same kind, without those that `drop` names.
+void remux(std::filesystem::path const& from, std::filesystem::path const& to, std::function<bool(std::size_t)> const& drop) {
+    AVFormatContext* in = nullptr;
+    video_test::ok(avformat_open_input(&in, from.c_str(), nullptr, nullptr), "open");
+    video_test::ok(avformat_find_stream_info(in, nullptr), "streams");
+    video_test::muxer out{to};
+    AVStream* const stream = avformat_new_stream(out.get(), nullptr);
+    video_test::ok(avcodec_parameters_copy(stream->codecpar, in->streams[0]->codecpar), "parameters");
+    stream->codecpar->codec_tag = 0;
+    stream->time_base = in->streams[0]->time_base;
+    video_test::ok(avformat_write_header(out.get(), nullptr), "header");
+    detail::ffmpeg_packet const packet{av_packet_alloc()};
+    for (std::size_t i = 0; av_read_frame(in, packet.get()) >= 0; ++i) {
+        if (drop(i)) {
+            av_packet_unref(packet.get());
+            continue;
+        }
+        av_packet_rescale_ts(packet.get(), in->streams[0]->time_base, stream->time_base);
+        packet->pos = -1;
+        video_test::ok(av_interleaved_write_frame(out.get(), packet.get()), "packet");
+    }
+    video_test::ok(av_write_trailer(out.get()), "trailer");
+    avformat_close_input(&in);
+}
+
+} // namespace
+
+TEST_CASE("sound files: the frames that ffprobe counts, strict and lenient, whatever FFmpeg remarks on") {
+    std::ifstream list{videos() / "frames.txt"};
+    std::string name;
+    std::size_t frames = 0, files = 0;
+    while (list >> name >> frames) {
+        CAPTURE(name);
+        files += 1;
+        auto const strict = decode(videos() / name);
+        CHECK(strict.what == "");
+        CHECK(strict.report == decode_report{frames, 0});
+        auto const lenient = decode(videos() / name, {.lenient = true});
+        CHECK(lenient.report == decode_report{frames, 0});
+        CHECK(lenient.hashes == strict.hashes);
+        CHECK(decode(videos() / name, {.threads = 4}).hashes == strict.hashes);
+    }
+    CHECK(files >= 24);
+}
+
+TEST_CASE("two whole parts of a transport stream are the frames of one, twice") {
+    auto const joined = decode(videos() / "joined.ts");
+    REQUIRE(joined.hashes.size() == 20);
+    for (std::size_t i = 0; i < 10; ++i) CHECK(joined.hashes[i] == joined.hashes[i + 10]);
+}
+
+TEST_CASE("a part that begins between keyframes, behind another: strict refuses it where it begins, lenient counts it") {
+    for (auto const& [name, whole] : {std::pair{"damaged_h264_joined_between.ts", 30U}, std::pair{"damaged_hevc_joined_between.ts", 30U}}) {
+        CAPTURE(name);
+        auto const strict = decode(videos() / name);
+        CHECK(strict.code == "decode_failed");
+        CHECK(strict.what.find("a reference picture is missing at frame " + std::to_string(whole)) != std::string::npos);
+        CHECK(decode(videos() / name, {.threads = 4}).what == strict.what);
+        auto const lenient = decode(videos() / name, {.lenient = true});
+        CHECK(lenient.code == "none");
+        CHECK(lenient.report.skipped >= 1);
+        CHECK(lenient.report.decoded >= 40);
+    }
+}
+
+TEST_CASE("a picture that FFmpeg loses in silence is damage") {
+    auto const whole = decode(videos() / "full.mp4");
+    REQUIRE(whole.report == decode_report{25, 0});
+    auto const flipped = decode(videos() / "flipped.mp4"); // one bit of the slice header of packet 20
+    CHECK(flipped.code == "decode_failed");
+    CHECK(flipped.what.find("at frame 20") != std::string::npos);
+    CHECK(decode(videos() / "flipped.mp4", {.lenient = true}).report.skipped >= 1);
+}
+
+TEST_CASE("a reference picture whose packet is missing is damage, in every container; one that nobody refers to is not") {
+    video_test::temporary_folder const folder;
+    for (std::string const encoder : {"libx264", "libx265"})
+        for (std::string const file : {"a.mp4", "a.mkv", "a.ts"}) {
+            CAPTURE(encoder);
+            CAPTURE(file);
+            video_test::encode(folder / file, {.encoder = encoder, .frames = 30, .group = 30, .b_frames = 0,
+                                               .settings = encoder == "libx265" ? std::vector<std::pair<std::string, std::string>>{{"x265-params", "log-level=none"}}
+                                                                                : std::vector<std::pair<std::string, std::string>>{}});
+            for (std::size_t const lost : {1U, 2U, 13U, 28U}) {
+                remux(folder / file, folder / ("lost_" + file), [&](std::size_t i) { return i == lost; });
+                auto const strict = decode(folder / ("lost_" + file));
+                CHECK(strict.code == "decode_failed");
+                CHECK(strict.what.find("a reference picture is missing at frame " + std::to_string(lost)) != std::string::npos);
+                auto const lenient = decode(folder / ("lost_" + file), {.lenient = true});
+                CHECK(lenient.report.skipped >= 1);
+            }
+            remux(folder / file, folder / ("lost_" + file), [](std::size_t i) { return i == 29; });
+            CHECK(decode(folder / ("lost_" + file)).report == decode_report{29, 0});
+        }
+}
+
+TEST_CASE("a recording that begins between keyframes is sound: what precedes its first picture is not missed") {
+    video_test::temporary_folder const folder;
+    for (std::string const encoder : {"libx264", "libx265", "mpeg2video", "libvpx-vp9"}) {
+        std::string const file = encoder == "libvpx-vp9" ? "a.mkv" : "a.ts";
+        video_test::encode(folder / file, {.encoder = encoder, .frames = 30, .group = 10, .b_frames = 0,
+                                           .settings = encoder == "libx265" ? std::vector<std::pair<std::string, std::string>>{{"x265-params", "log-level=none:keyint=10:min-keyint=10"}}
+                                                                            : std::vector<std::pair<std::string, std::string>>{}});
+        remux(folder / file, folder / ("late_" + file), [](std::size_t i) { return i < 3; });
+        CAPTURE(encoder);
+        auto const strict = decode(folder / ("late_" + file));
+        CHECK(strict.what == "");
+        CHECK(strict.report.decoded >= 20);
+        CHECK(decode(folder / ("late_" + file), {.lenient = true}).report == strict.report);
+    }
+}
+
+TEST_CASE("an mp4 whose index promises frames that are not in the file is cut, wherever it was cut") {
+    video_test::temporary_folder const folder;
+    video_test::encode(folder / "a.mp4", {.encoder = "mpeg4", .frames = 20, .b_frames = 0, .muxing = {{"movflags", "faststart"}}});
+    auto const content = video_test::read_file(folder / "a.mp4");
+    auto const places = video_test::packets_of(folder / "a.mp4");
+    REQUIRE(places.size() == 20);
+    for (std::size_t const kept : {19U, 12U, 1U})
+        for (std::size_t const more : {0U, 5U}) {
+            CAPTURE(kept);
+            CAPTURE(more);
+            video_test::write_file(folder / "cut.mp4", {content.begin(), content.begin() + static_cast<std::ptrdiff_t>(places[kept].first + more)});
+            CHECK(decode(folder / "cut.mp4").code == "decode_failed");
+            auto const lenient = decode(folder / "cut.mp4", {.lenient = true});
+            CHECK(lenient.report == decode_report{kept, 20 - kept});
+        }
+}
+
+TEST_CASE("a film of three hours at 60 frames a second is within the limits") {
+    video_test::temporary_folder const folder;
+    {
+        video_test::muxer out{folder / "film.mkv"};
+        AVStream* const stream = avformat_new_stream(out.get(), nullptr);
+        *stream->codecpar = AVCodecParameters{*stream->codecpar};
+        stream->codecpar->codec_type = AVMEDIA_TYPE_VIDEO;
+        stream->codecpar->codec_id = AV_CODEC_ID_RAWVIDEO;
+        stream->codecpar->format = AV_PIX_FMT_YUV420P;
+        stream->codecpar->codec_tag = MKTAG('I', '4', '2', '0');
+        stream->codecpar->width = stream->codecpar->height = 2;
+        stream->time_base = {1, 1000};
+        video_test::ok(avformat_write_header(out.get(), nullptr), "header");
+        std::array<std::uint8_t, 6> pixels{90, 90, 90, 90, 128, 128};
+        detail::ffmpeg_packet const packet{av_packet_alloc()};
+        for (std::int64_t i = 0; i < 648'000; ++i) {
+            packet->data = pixels.data();
+            packet->size = pixels.size();
+            packet->pts = packet->dts = i * 1000 / 60;
+            packet->flags = AV_PKT_FLAG_KEY;
+            video_test::ok(av_write_frame(out.get(), packet.get()), "packet");
+        }
+        video_test::ok(av_write_trailer(out.get()), "trailer");
+    }
+    video_reader reader{folder / "film.mkv"};
+    CHECK(reader.decode({}, [](std::size_t, image_view) {}) == decode_report{648'000, 0});
+}
