@@ -38,7 +38,7 @@ macro(zeroi2v_find_threads)
     endif()
 endmacro()
 
-# zeroi2v_find_json(): target `nlohmann_json::nlohmann_json`, or nothing.
+# zeroi2v_find_json(): target `nlohmann_json::nlohmann_json`, or nothing. Our tests only; no library needs it.
 macro(zeroi2v_find_json)
     if(NOT TARGET nlohmann_json::nlohmann_json)
         find_package(nlohmann_json 3.11 QUIET)

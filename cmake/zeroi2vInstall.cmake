@@ -54,7 +54,7 @@ function(zeroi2v_pkg_config part description requires libs)
 endfunction()
 
 zeroi2v_pkg_config(zeroi2v "video transformers with zero-cost temporal attention" "xsimd >= 8.1, eigen3 >= 3.4" "-pthread")
-zeroi2v_pkg_config(io "checkpoint files for zeroi2v" "zeroi2v = ${PROJECT_VERSION}, nlohmann_json >= 3.11" "")
+zeroi2v_pkg_config(io "checkpoint files for zeroi2v" "zeroi2v = ${PROJECT_VERSION}" "")
 zeroi2v_pkg_config(video "videos for zeroi2v"
     "zeroi2v = ${PROJECT_VERSION}, libavformat >= 59, libavcodec >= 59, libswscale >= 6, libavutil >= 57" "")
 zeroi2v_pkg_config(dispatch "zeroi2v's kernels for several instruction sets, chosen at run time"

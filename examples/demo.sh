@@ -26,7 +26,7 @@ seconds() { # seconds COMMAND...: runs it, then prints how long it took
     printf '   (%d.%02d s)\n' $(((after - before) / 1000000000)) $(((after - before) / 10000000 % 100))
 }
 
-need_packages g++ cmake ninja-build pkg-config libxsimd-dev libeigen3-dev nlohmann-json3-dev \
+need_packages g++ cmake ninja-build pkg-config libxsimd-dev libeigen3-dev \
     libcli11-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
 
 [ -d build/release ] && first= || first=' (the first time takes minutes)'

@@ -1,14 +1,13 @@
 #include "report.hpp"
 
+#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/safetensors.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -58,18 +57,17 @@ std::string table_of(std::span<scored const> results, std::string_view table, st
     return rows.empty() ? "" : "| " + std::string{first_column} + " " + std::string{heading} + rows + "\n";
 }
 
-std::optional<nlohmann::json> read_json(fs::path const& path) {
-    std::ifstream file{path};
-    if (!file) return std::nullopt;
-    return nlohmann::json::parse(file);
+std::optional<zeroi2v::json_value> read_json(fs::path const& path) {
+    if (!fs::exists(path)) return std::nullopt;
+    return zeroi2v::json_value::parse(zeroi2v::read_text_file(path), path.string());
 }
 
 std::string few_shot_table(std::span<fs::path const> folders) {
     std::map<std::size_t, std::vector<double>> draws; // shots -> top-1 of every draw of every seed
     for (auto const& folder : folders)
         if (auto const few = read_json(folder / "few_shot.json"))
-            for (auto const& row : few->at("rows"))
-                for (double const value : row.at("top1").at("draws").get<std::vector<double>>()) draws[row.at("shots").get<std::size_t>()].push_back(value);
+            for (auto const& row : few->at("rows").elements())
+                for (auto const& value : row.at("top1").at("draws").elements()) draws[row.at("shots").as_unsigned().value()].push_back(value.as_number().value());
     std::string rows;
     for (auto const& [shots, values] : draws) {
         auto const [least, most] = std::minmax_element(values.begin(), values.end());

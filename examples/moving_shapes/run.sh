@@ -42,7 +42,7 @@ mkdir -p "$here/videos"
 
 if [ -z "${BIN:-}" ]; then
     . cmake/need_packages.sh
-    need_packages g++ cmake ninja-build pkg-config libxsimd-dev libeigen3-dev nlohmann-json3-dev \
+    need_packages g++ cmake ninja-build pkg-config libxsimd-dev libeigen3-dev \
         libcli11-dev libavformat-dev libavcodec-dev libswscale-dev libavutil-dev
     [ -f build/release/CMakeCache.txt ] || export CMAKE_GENERATOR=Ninja
     echo "Building the programs ..."

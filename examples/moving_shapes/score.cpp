@@ -2,13 +2,12 @@
 
 #include "scene.hpp"
 
+#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/safetensors.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <stdexcept>
 
 namespace moving_shapes {
@@ -37,9 +36,7 @@ void require_shape(zeroi2v::stored_tensor const& logits, std::size_t videos) {
 }
 
 void require_same_right(fs::path const& evaluated, double right) {
-    std::ifstream file{evaluated};
-    if (!file) throw std::runtime_error{evaluated.string() + ": cannot be read"};
-    double const found = nlohmann::json::parse(file).at("top1").get<double>();
+    double const found = zeroi2v::json_value::parse(zeroi2v::read_text_file(evaluated), evaluated.string()).at("top1").as_number().value();
     if (std::abs(found - right) > 1e-9) throw std::runtime_error{evaluated.string() + ": top-1 of the files is not that of the clips"};
 }
 

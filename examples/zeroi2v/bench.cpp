@@ -6,7 +6,6 @@
 #include "cuda_runner.hpp"
 #include "model_source.hpp"
 #include "options.hpp"
-#include "report_json.hpp"
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/io/config_json.hpp>
@@ -325,24 +324,24 @@ std::string left(std::string text, std::size_t width) {
 /// A count of 10^9 operations with three digits or more.
 std::string gflop_text(double gflop) { return fixed(gflop, gflop < 0.1 ? 5 : gflop < 10 ? 3 : 1); }
 
-nlohmann::ordered_json document_of(stated_config const& stated, measurement const& result, double gflop) {
-    using json = nlohmann::ordered_json;
+json_value document_of(stated_config const& stated, measurement const& result, double gflop) {
+    using json = json_value;
     auto const& run = result.run;
     auto const three = [](std::array<std::optional<std::size_t>, 3> const& values) {
         json object;
-        for (std::size_t i = 0; i < 3; ++i) object[variant_names[i]] = values[i] ? json(*values[i]) : json(nullptr);
+        for (std::size_t i = 0; i < 3; ++i) object.set(variant_names[i], values[i]);
         return object;
     };
     bool const on_cpu = run.device == device_kind::cpu;
-    auto const limit = [on_cpu](double value) { return on_cpu ? json(value) : json(nullptr); };
-    json document{{"config", to_json(stated)}, {"isa", std::string{to_string(run.kernels->level)}}, {"threads", run.threads},
-            {"dtype", std::string{to_option(run.type)}}, {"gflop", gflop}, {"fma_limit_gflops", limit(result.fma_limit)}, {"dot_limit_gflops", limit(result.dot_limit)},
+    auto const limit = [on_cpu](double value) { return on_cpu ? json{value} : json{}; };
+    auto document = json::object({{"config", to_json(stated)}, {"isa", to_string(run.kernels->level)}, {"threads", run.threads},
+            {"dtype", to_option(run.type)}, {"gflop", gflop}, {"fma_limit_gflops", limit(result.fma_limit)}, {"dot_limit_gflops", limit(result.dot_limit)},
             {"plain_s", result.seconds[0]}, {"adapted_s", result.seconds[1]}, {"merged_s", result.seconds[2]},
-            {"peak_rss_bytes", three(result.peak_rss)}};
+            {"peak_rss_bytes", three(result.peak_rss)}});
     if (run.tells_device) {
-        document["device"] = std::string{to_string(run.device)};
-        document["runs_on"] = result.description;
-        document["device_bytes"] = three(result.device_bytes);
+        document.set("device", to_string(run.device));
+        document.set("runs_on", result.description);
+        document.set("device_bytes", three(result.device_bytes));
     }
     return document;
 }
@@ -438,7 +437,7 @@ int run_bench(arguments const& typed, console const& out) {
     double const gflop = m.config.flops() * 1e-9;
 
     if (typed.has("--json")) {
-        out.print(dump(document_of(m.model ? m.model->stated : *choice.stated, result, gflop)) + "\n");
+        out.print(document_of(m.model ? m.model->stated : *choice.stated, result, gflop).dump() + "\n");
         return 0;
     }
     bool const on_cpu = result.run.device == device_kind::cpu;

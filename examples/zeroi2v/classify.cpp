@@ -6,10 +6,10 @@
 #include "model_source.hpp"
 #include "options.hpp"
 #include "png.hpp"
-#include "report_json.hpp"
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/io/atomic_file.hpp>
+#include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/tensor/tensor.hpp>
 
@@ -28,15 +28,13 @@ struct answer {
     double decode_s = 0, preprocess_s = 0, model_s = 0;
 };
 
-nlohmann::ordered_json to_json(answer const& a, class_names const& names) {
-    using json = nlohmann::ordered_json;
+json_value to_json(answer const& a, class_names const& names) {
+    using json = json_value;
     json top = json::array();
-    for (auto const& [index, probability] : a.top) {
-        auto const name = names[index];
-        top.push_back({{"index", index}, {"label", name ? json(*name) : json(nullptr)}, {"probability", probability}});
-    }
-    return {{"video", a.video}, {"frames", a.frames}, {"views", a.views}, {"top", std::move(top)},
-            {"seconds", {{"decode", a.decode_s}, {"preprocess", a.preprocess_s}, {"model", a.model_s}}}};
+    for (auto const& [index, probability] : a.top)
+        top.push_back(json::object({{"index", index}, {"label", names[index]}, {"probability", probability}}));
+    return json::object({{"video", a.video}, {"frames", a.frames}, {"views", a.views}, {"top", std::move(top)},
+                         {"seconds", json::object({{"decode", a.decode_s}, {"preprocess", a.preprocess_s}, {"model", a.model_s}})}});
 }
 
 std::string to_text(answer const& a, class_names const& names) {
@@ -89,7 +87,7 @@ int run_classify(arguments const& typed, console const& out) {
                          .frames_only = on_device && !as_page}, // the page shows the views' pixels
                         on_device};
 
-    auto document = nlohmann::ordered_json::array();
+    auto document = json_value::array();
     std::vector<shown_video> shown_videos;
     int status = 0;
     for (std::size_t i = 0; i < videos.size(); ++i) {
@@ -107,8 +105,9 @@ int run_classify(arguments const& typed, console const& out) {
             a.preprocess_s = video.preprocess_s;
             a.top = most_probable(join_views(logits, input.average), top);
             if (as_json) {
-                document.push_back(to_json(a, names));
-                if (run.tells_device) document.back()["device"] = std::string{to_string(engine->device())};
+                auto entry = to_json(a, names);
+                if (run.tells_device) entry.set("device", to_string(engine->device()));
+                document.push_back(std::move(entry));
             } else out.print(to_text(a, names));
             if (as_page) {
                 shown_video entry{.name = a.video, .frames = a.frames, .views = pictures(video.on_cpu(), input.normalize), .decode_s = a.decode_s,
@@ -120,12 +119,12 @@ int run_classify(arguments const& typed, console const& out) {
             status = status_bad_video;
             report_error(fault.code_name(), fault.what());
             std::string const code{fault.code_name()};
-            if (as_json) document.push_back({{"video", a.video}, {"error", {{"code", code}, {"message", fault.what()}}}});
+            if (as_json) document.push_back(json_value::object({{"video", a.video}, {"error", json_value::object({{"code", code}, {"message", fault.what()}})}}));
             if (as_page) shown_videos.push_back({.name = a.video, .fault = std::pair{code, std::string{fault.what()}}});
         }
         shown.step(i + 1);
     }
-    if (as_json) out.print(dump(document, 2) + "\n");
+    if (as_json) out.print(document.dump(2) + "\n");
     if (as_page) {
         page_head const head{.checkpoint = model.file->name(), .run = engine->description(), .input = describe(input),
                              .merged = !model.file->has_adapters(), .untrained = model.file->metadata().untrained.has_value()};

@@ -5,7 +5,9 @@
 #include <zeroi2v/core/error.hpp>
 
 #include <algorithm>
+#include <new>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace zeroi2v::program {
@@ -43,7 +45,12 @@ std::size_t bad_videos::count() const {
 clip_queue::clip_queue(train_source const& source, std::size_t clip_values, std::function<wanted(std::uint64_t)> order, std::size_t threads, std::size_t places,
                        bad_videos& bad)
     : source_{source}, clip_values_{clip_values}, order_{std::move(order)}, bad_{bad}, places_(std::max<std::size_t>(places, 1)) {
-    for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+    threads_.reserve(threads);
+    try {
+        for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+    } catch (std::system_error const&) { // the queue has as many as the system gives; with none the caller reads
+    } catch (std::bad_alloc const&) {    // likewise
+    }
 }
 
 clip_queue::~clip_queue() {
@@ -73,18 +80,22 @@ void clip_queue::work() {
     for (;;) {
         std::uint64_t mine = 0;
         wanted what{};
+        std::exception_ptr fault;
         {
             std::unique_lock lock{guard_};
             changed_.wait(lock, [this] { return stopping_ || started_ < taken_ + places_.size(); });
             if (stopping_) return;
             mine = started_++;
-            what = order_(mine);
+            try {
+                what = order_(mine);
+            } catch (...) {
+                fault = std::current_exception();
+            }
         }
         place& here = places_[mine % places_.size()];
         ready clip;
-        std::exception_ptr fault;
         try {
-            read(what, clip);
+            if (!fault) read(what, clip);
         } catch (...) {
             fault = std::current_exception();
         }

@@ -133,7 +133,12 @@ int report_exception(std::exception const& fault) noexcept {
 progress::progress(console const& out, std::string what, std::size_t total) : what_{std::move(what)}, total_{total} {
     if (out.quiet() || ::isatty(STDERR_FILENO) != 1) return;
     try {
-        shower_ = std::thread{[this] { show(); }};
+        shower_ = std::thread{[this] {
+            try {
+                show();
+            } catch (...) { // no memory for a line: the work goes on unseen
+            }
+        }};
     } catch (std::system_error const&) { // no thread to be had: the work goes on unseen
     }
 }

@@ -5,17 +5,18 @@
 #include "model_source.hpp"
 #include "options.hpp"
 #include "ranks.hpp"
-#include "report_json.hpp"
 #include "train_run.hpp"
 #include "video_list.hpp"
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/file_checksum.hpp>
+#include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/tensor/tensor.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,44 +33,47 @@ struct result {
     tally all{};
     std::vector<tally> per_class;
     std::vector<std::size_t> confusion; // (K,K), rows are the truth
-    nlohmann::ordered_json bad = nlohmann::ordered_json::array();
+    std::vector<json_value> bad{}; // one object per video that could not be read
     double decode_s = 0, preprocess_s = 0, model_s = 0;
 };
 
 /// Adds what the other ranks have, in the order of the list: rank by rank.
 void add_ranks(gradient_exchange& ranks, result& r) {
-    using json = nlohmann::ordered_json;
-    json mine{{"tallies", json::array()}, {"confusion", r.confusion}, {"bad", r.bad}, {"seconds", {r.decode_s, r.preprocess_s, r.model_s}}};
-    auto const write = [&](tally const& t) { mine["tallies"].push_back({t.videos, t.correct, t.correct_in_5}); };
+    using json = json_value;
+    auto tallies = json::array();
+    auto const write = [&](tally const& t) { tallies.push_back(json::array({t.videos, t.correct, t.correct_in_5})); };
     write(r.all);
     for (auto const& each : r.per_class) write(each);
-    auto const all = ranks.gather(mine.dump());
+    auto const all = ranks.gather(json::object({{"tallies", std::move(tallies)}, {"confusion", r.confusion}, {"bad", r.bad},
+                                                {"seconds", json::array({r.decode_s, r.preprocess_s, r.model_s})}}).dump());
     std::size_t const classes = r.per_class.size();
     r = {.per_class = std::vector<tally>(classes), .confusion = std::vector<std::size_t>(classes * classes)};
     for (auto const& text : all) {
-        auto const part = json::parse(text);
+        auto const part = json::parse(text, "a rank's tallies");
+        auto const list = [&](char const* name) -> json::array_type const& { return part.at(name).elements(); };
         auto const read = [&](tally& t, json const& from) {
-            t.videos += from[0].get<std::size_t>();
-            t.correct += from[1].get<std::size_t>();
-            t.correct_in_5 += from[2].get<std::size_t>();
+            auto const& counts = from.elements();
+            t.videos += counts[0].as_unsigned().value();
+            t.correct += counts[1].as_unsigned().value();
+            t.correct_in_5 += counts[2].as_unsigned().value();
         };
-        read(r.all, part["tallies"][0]);
-        for (std::size_t k = 0; k < classes; ++k) read(r.per_class[k], part["tallies"][k + 1]);
-        for (std::size_t i = 0; i < r.confusion.size(); ++i) r.confusion[i] += part["confusion"][i].get<std::size_t>();
-        for (auto const& each : part["bad"]) r.bad.push_back(each);
-        r.decode_s += part["seconds"][0].get<double>();
-        r.preprocess_s += part["seconds"][1].get<double>();
-        r.model_s += part["seconds"][2].get<double>();
+        read(r.all, list("tallies")[0]);
+        for (std::size_t k = 0; k < classes; ++k) read(r.per_class[k], list("tallies")[k + 1]);
+        for (std::size_t i = 0; i < r.confusion.size(); ++i) r.confusion[i] += list("confusion")[i].as_unsigned().value();
+        r.bad.insert(r.bad.end(), list("bad").begin(), list("bad").end());
+        r.decode_s += list("seconds")[0].as_number().value();
+        r.preprocess_s += list("seconds")[1].as_number().value();
+        r.model_s += list("seconds")[2].as_number().value();
     }
 }
 
-nlohmann::ordered_json share(std::size_t part, std::size_t whole) {
-    if (whole == 0) return nullptr;
+std::optional<double> share(std::size_t part, std::size_t whole) {
+    if (whole == 0) return std::nullopt;
     return static_cast<double>(part) / static_cast<double>(whole);
 }
 
 /// The mean of the accuracies of the classes that have videos.
-nlohmann::ordered_json mean_class_accuracy(result const& r) {
+std::optional<double> mean_class_accuracy(result const& r) {
     double sum = 0;
     std::size_t classes = 0;
     for (auto const& each : r.per_class) {
@@ -77,30 +81,30 @@ nlohmann::ordered_json mean_class_accuracy(result const& r) {
         sum += static_cast<double>(each.correct) / static_cast<double>(each.videos);
         ++classes;
     }
-    if (classes == 0) return nullptr;
+    if (classes == 0) return std::nullopt;
     return sum / static_cast<double>(classes);
 }
 
 std::string to_json_text(result const& r, class_names const& names) {
-    using json = nlohmann::ordered_json;
+    using json = json_value;
     std::size_t const classes = r.per_class.size();
     json per_class = json::array(), confusion = json::array();
     for (std::size_t k = 0; k < classes; ++k) {
-        auto const name = names[k];
         auto const& each = r.per_class[k];
-        per_class.push_back({{"index", k}, {"label", name ? json(*name) : json(nullptr)}, {"videos", each.videos}, {"top1", share(each.correct, each.videos)},
-                             {"top5", share(each.correct_in_5, each.videos)}});
+        per_class.push_back(json::object({{"index", k}, {"label", names[k]}, {"videos", each.videos}, {"top1", share(each.correct, each.videos)},
+                                          {"top5", share(each.correct_in_5, each.videos)}}));
         confusion.push_back(std::vector<std::size_t>(r.confusion.begin() + static_cast<std::ptrdiff_t>(k * classes),
                                                      r.confusion.begin() + static_cast<std::ptrdiff_t>((k + 1) * classes)));
     }
-    json const document{{"videos", r.all.videos + r.bad.size()}, {"evaluated", r.all.videos}, {"bad", r.bad.size()},
-                        {"top1", share(r.all.correct, r.all.videos)}, {"top5", share(r.all.correct_in_5, r.all.videos)},
-                        {"mean_class_accuracy", mean_class_accuracy(r)}, {"per_class", std::move(per_class)}, {"confusion", std::move(confusion)},
-                        {"errors", r.bad}, {"seconds", {{"decode", r.decode_s}, {"preprocess", r.preprocess_s}, {"model", r.model_s}}}};
-    return dump(document) + "\n";
+    auto const document = json::object({{"videos", r.all.videos + r.bad.size()}, {"evaluated", r.all.videos}, {"bad", r.bad.size()},
+                                        {"top1", share(r.all.correct, r.all.videos)}, {"top5", share(r.all.correct_in_5, r.all.videos)},
+                                        {"mean_class_accuracy", mean_class_accuracy(r)}, {"per_class", std::move(per_class)}, {"confusion", std::move(confusion)},
+                                        {"errors", r.bad},
+                                        {"seconds", json::object({{"decode", r.decode_s}, {"preprocess", r.preprocess_s}, {"model", r.model_s}})}});
+    return document.dump() + "\n";
 }
 
-std::string percent(nlohmann::ordered_json const& value) { return value.is_null() ? "-" : fixed(100 * value.get<double>(), 2) + " %"; }
+std::string percent(std::optional<double> value) { return value ? fixed(100 * *value, 2) + " %" : "-"; }
 
 std::string to_text(result const& r, class_names const& names) {
     std::size_t const classes = r.per_class.size();
@@ -144,8 +148,9 @@ int run_eval(arguments const& typed, console const& out) {
     auto const input = input_of(model, typed_input, input_use::answers);
     view_builder::checked(input, c.image_size());
     if (ranks() != nullptr)
-        require_one_run(*ranks(), {{"model", to_json(model.stated)}, {"checkpoint_crc32", file_checksum(file{checkpoint_path})}, {"list_crc32", file_checksum(file{list_path})},
-                                   {"input", to_json(stated_by(input))}, {"dtype", std::string{dtype_name(run.type)}}});
+        require_one_run(*ranks(), json_value::object({{"model", to_json(model.stated)}, {"checkpoint_crc32", file_checksum(file{checkpoint_path})},
+                                                      {"list_crc32", file_checksum(file{list_path})}, {"input", to_json(stated_by(input))},
+                                                      {"dtype", dtype_name(run.type)}}));
     auto const engine = start_model(model, run, out);
     note_untrained(model, out);
     bool const on_device = engine->device() == device_kind::cuda;
@@ -179,7 +184,7 @@ int run_eval(arguments const& typed, console const& out) {
             r.confusion[each.label * c.classes() + top.front().index] += 1;
         } catch (video_error const& fault) {
             report_error(fault.code_name(), fault.what());
-            r.bad.push_back({{"video", each.text}, {"error", {{"code", std::string{fault.code_name()}}, {"message", fault.what()}}}});
+            r.bad.push_back(json_value::object({{"video", each.text}, {"error", json_value::object({{"code", fault.code_name()}, {"message", fault.what()}})}}));
         }
         shown.step(i + 1 - own.begin);
     }

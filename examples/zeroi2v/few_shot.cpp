@@ -3,12 +3,12 @@
 #include "console.hpp"
 #include "model_source.hpp"
 #include "options.hpp"
-#include "report_json.hpp"
 #include "train_options.hpp"
 #include "train_run.hpp"
 #include "train_source.hpp"
 
 #include <zeroi2v/core/error.hpp>
+#include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/train/sample_order.hpp>
 #include <zeroi2v/train/trainer.hpp>
@@ -23,6 +23,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace zeroi2v::program {
@@ -124,11 +125,13 @@ int run_few_shot(arguments const& typed, console const& out) {
     }
 
     if (typed.has("--json")) {
-        nlohmann::ordered_json list = nlohmann::ordered_json::array();
-        for (auto const& each : rows)
-            list.push_back({{"shots", each.shots}, {"top1", {{"mean", mean(each.top1)}, {"interval95", half_interval(each.top1)}, {"draws", each.top1}}},
-                            {"top5", {{"mean", mean(each.top5)}, {"interval95", half_interval(each.top5)}, {"draws", each.top5}}}});
-        out.print(dump({{"seed", settings.seed}, {"draws", draws}, {"samples", data->size()}, {"evaluated", val->size()}, {"rows", list}}) + "\n");
+        auto list = json_value::array();
+        auto const share = [](std::vector<double> const& values) {
+            return json_value::object({{"mean", mean(values)}, {"interval95", half_interval(values)}, {"draws", values}});
+        };
+        for (auto const& each : rows) list.push_back(json_value::object({{"shots", each.shots}, {"top1", share(each.top1)}, {"top5", share(each.top5)}}));
+        auto const document = json_value::object({{"seed", settings.seed}, {"draws", draws}, {"samples", data->size()}, {"evaluated", val->size()}, {"rows", std::move(list)}});
+        out.print(document.dump() + "\n");
         return 0;
     }
     std::string text = "shots   top-1, 95 %          top-5, 95 %          of " + std::to_string(draws) + " draws\n";

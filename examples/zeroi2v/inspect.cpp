@@ -3,13 +3,13 @@
 #include "commands.hpp"
 #include "model_source.hpp"
 #include "options.hpp"
-#include "report_json.hpp"
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/io/canonical_source.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
 #include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/io/self_test.hpp>
 #include <zeroi2v/io/vit_io.hpp>
@@ -27,7 +27,7 @@
 namespace zeroi2v::program {
 namespace {
 
-using json = nlohmann::ordered_json;
+using json = json_value;
 
 std::vector<std::string> adapter_names(adapter_layout const& layout) {
     std::vector<std::string> names;
@@ -76,35 +76,35 @@ std::string as_json(checkpoint const& file, vit_file const* model) {
     json tensors = json::array();
     for (auto const& info : file.tensors()) {
         auto const known = canonical.find(info.name);
-        tensors.push_back({{"name", info.name}, {"dtype", std::string{dtype_name(info.type)}}, {"shape", std::vector<std::size_t>(info.sizes.begin(), info.sizes.end())},
-                           {"canonical", known == canonical.end() ? json(nullptr) : json(std::string{known->second})}});
+        tensors.push_back(json::object({{"name", info.name}, {"dtype", dtype_name(info.type)}, {"shape", std::vector<std::size_t>(info.sizes.begin(), info.sizes.end())},
+                                        {"canonical", known == canonical.end() ? json{} : json{known->second}}}));
     }
     auto const total = totals_of(file, model == nullptr ? nullptr : &model->source());
-    json document{{"file", file.path()}, {"format", std::string{to_string(file.kind())}}, {"tensor_bytes", total.bytes}, {"model", nullptr}};
+    auto document = json::object({{"file", file.path()}, {"format", to_string(file.kind())}, {"tensor_bytes", total.bytes}, {"model", nullptr}});
     if (model != nullptr) {
-        json adapters = json::array();
-        for (auto& name : adapter_names(model->layout())) adapters.push_back(std::move(name));
         auto const& own = model->metadata();
-        document["model"] = {{"names", std::string{to_string(model->source().scheme())}},
-                             {"config", to_json(model->stated())},
-                             {"input", to_json(own.input)},
-                             {"adapters", std::move(adapters)},
-                             {"adapter_rank", model->has_adapters() ? json(model->layout().rank) : json(nullptr)},
-                             {"merged", own.merged},
-                             {"video", model->shapes().has_video_parts()},
-                             {"untrained", own.untrained ? json(*own.untrained) : json(nullptr)},
-                             {"missing_blocks", model->shapes().missing_blocks()},
-                             {"parameters", total.parameters},
-                             {"adapter_parameters", total.adapter_parameters},
-                             {"ignored", std::vector<std::string>(model->source().ignored().begin(), model->source().ignored().end())},
-                             {"left_over", std::vector<std::string>(model->source().left_over().begin(), model->source().left_over().end())}};
+        document.set("model", json::object({{"names", to_string(model->source().scheme())},
+                                            {"config", to_json(model->stated())},
+                                            {"input", to_json(own.input)},
+                                            {"adapters", adapter_names(model->layout())},
+                                            {"adapter_rank", model->has_adapters() ? json{model->layout().rank} : json{}},
+                                            {"merged", own.merged},
+                                            {"video", model->shapes().has_video_parts()},
+                                            {"untrained", own.untrained},
+                                            {"missing_blocks", model->shapes().missing_blocks()},
+                                            {"parameters", total.parameters},
+                                            {"adapter_parameters", total.adapter_parameters},
+                                            {"ignored", std::vector<std::string>(model->source().ignored().begin(), model->source().ignored().end())},
+                                            {"left_over", std::vector<std::string>(model->source().left_over().begin(), model->source().left_over().end())}}));
     }
     json unreadable = json::array();
-    for (auto const& each : file.unreadable()) unreadable.push_back({{"name", each.name}, {"kind", each.kind}});
-    document["unreadable"] = std::move(unreadable);
-    document["metadata"] = file.metadata();
-    document["tensors"] = std::move(tensors);
-    return dump(document, 2) + "\n";
+    for (auto const& each : file.unreadable()) unreadable.push_back(json::object({{"name", each.name}, {"kind", each.kind}}));
+    document.set("unreadable", std::move(unreadable));
+    json::object_type metadata;
+    for (auto const& [key, value] : file.metadata()) metadata.append(key, value);
+    document.set("metadata", std::move(metadata));
+    document.set("tensors", std::move(tensors));
+    return document.dump(2) + "\n";
 }
 
 std::string as_text(checkpoint const& file, vit_file const* model) {
@@ -126,9 +126,9 @@ std::string as_text(checkpoint const& file, vit_file const* model) {
         std::string adapters;
         for (auto const& name : adapter_names(model->layout())) adapters += (adapters.empty() ? "" : ", ") + name;
         text += adapters.empty() ? (model->metadata().merged ? "merged" : "none") : adapters + ", rank " + std::to_string(model->layout().rank);
-        text += "\n  config    " + dump(to_json(stated)) + "\n";
+        text += "\n  config    " + to_json(stated).dump() + "\n";
         if (!stated.head_offsets) text += "            heads, head_offsets" + std::string{model->has_adapters() ? ", adapter_scale" : ""} + " are in no weights: give a preset or a config file\n";
-        if (model->metadata().input != stated_input{}) text += "  input     " + dump(to_json(model->metadata().input)) + "\n";
+        if (model->metadata().input != stated_input{}) text += "  input     " + to_json(model->metadata().input).dump() + "\n";
         if (model->metadata().untrained) text += "  untrained " + printable(*model->metadata().untrained) + "\n";
         if (stated.head_offsets && stated.frames && !stated.head_offsets->empty()) {
             std::string const picture = draw(frame_map<>{std::span<int const>{*stated.head_offsets}}, *stated.frames);

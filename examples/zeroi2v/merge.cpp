@@ -45,8 +45,8 @@ int run_merge(arguments const& typed, console const& out) {
 
     auto metadata = metadata_of(model, choice);
     metadata.emplace(metadata_key::merged, "true");
-    metadata.emplace(metadata_key::merge_report, dump(to_json(proof, *model.config.adapter_scale())));
-    metadata.emplace(metadata_key::self_test, dump({{"seed", proof.probe.seed}, {"logits", proof.probe.logits}}));
+    metadata.emplace(metadata_key::merge_report, to_json(proof, *model.config.adapter_scale()).dump());
+    metadata.emplace(metadata_key::self_test, json_value::object({{"seed", proof.probe.seed}, {"logits", proof.probe.logits}}).dump());
     save_vit(target, merged, {.metadata = std::move(metadata), .inputs = {input}});
     shown.reset();
     out.print_unless_quiet(to_text(proof) + model.file->name() + " -> " + printable(target.native(), 4096) + ": "

@@ -13,6 +13,7 @@
 #include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/crc32.hpp>
+#include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/io/train_checkpoint.hpp>
 #include <zeroi2v/io/vit_io.hpp>
@@ -141,19 +142,19 @@ int run_train(arguments const& typed, console const& out) {
 
     auto start = load_start(model);
     auto fingerprint = settings.fingerprint();
-    fingerprint["version"] = version_string;
-    fingerprint["isa"] = std::string{to_string(kernels_from_environment().level)};
-    fingerprint["shots"] = shots ? nlohmann::ordered_json(*shots) : nlohmann::ordered_json(nullptr);
-    fingerprint["model"] = to_json(model.stated);
-    fingerprint["start_crc32"] = checksum_of(start);
-    fingerprint["data"] = data->fingerprint();
+    fingerprint.set("version", version_string);
+    fingerprint.set("isa", to_string(kernels_from_environment().level));
+    fingerprint.set("shots", shots);
+    fingerprint.set("model", to_json(model.stated));
+    fingerprint.set("start_crc32", checksum_of(start));
+    fingerprint.set("data", data->fingerprint());
 
     if (ranks() != nullptr) {
         auto asked = fingerprint;
-        asked["val"] = val ? val->fingerprint() : nlohmann::ordered_json(nullptr);
-        asked["val_every"] = settings.val_every;
-        asked["resume"] = resume;
-        asked["output"] = target.native();
+        asked.set("val", val ? val->fingerprint() : json_value{});
+        asked.set("val_every", settings.val_every);
+        asked.set("resume", resume);
+        asked.set("output", target.native());
         require_one_run(*ranks(), asked);
     }
     auto options = trainer_options_of(settings, data->groups(), threads);
@@ -188,7 +189,7 @@ int run_train(arguments const& typed, console const& out) {
     std::optional<train_log> log;
     if (log_target && first_rank()) {
         log.emplace(*log_target, resume ? std::optional{resumed.value_or(0)} : std::nullopt);
-        if (shots && !resumed) log->write({{"shots", *shots}, {"seed", settings.seed}, {"samples", samples}});
+        if (shots && !resumed) log->write(json_value::object({{"shots", *shots}, {"seed", settings.seed}, {"samples", samples}}));
     }
 
     auto const save = [&] {

@@ -105,13 +105,13 @@ trainable_set train_settings::trains() const {
     return set;
 }
 
-nlohmann::ordered_json train_settings::fingerprint() const {
-    nlohmann::ordered_json result{{"batch", batch}, {"accumulate", accumulate}, {"lr", lr}, {"weight_decay", weight_decay}, {"backbone_lr_scale", backbone_lr_scale},
-                                  {"schedule", cosine ? "cosine" : "constant"}, {"warmup_epochs", warmup_epochs}, {"label_smoothing", label_smoothing},
-                                  {"adapter_dropout", adapter_dropout}, {"head_dropout", head_dropout}, {"augment", augment},
-                                  {"order", shuffled ? "shuffled" : "given"}, {"trainable", trainable}, {"freeze", freeze}, {"seed", seed}};
-    if (steps) result["steps"] = *steps;
-    else result["epochs"] = epochs.value_or(40);
+json_value train_settings::fingerprint() const {
+    auto result = json_value::object({{"batch", batch}, {"accumulate", accumulate}, {"lr", lr}, {"weight_decay", weight_decay}, {"backbone_lr_scale", backbone_lr_scale},
+                                      {"schedule", cosine ? "cosine" : "constant"}, {"warmup_epochs", warmup_epochs}, {"label_smoothing", label_smoothing},
+                                      {"adapter_dropout", adapter_dropout}, {"head_dropout", head_dropout}, {"augment", augment},
+                                      {"order", shuffled ? "shuffled" : "given"}, {"trainable", trainable}, {"freeze", freeze}, {"seed", seed}});
+    if (steps) result.set("steps", *steps);
+    else result.set("epochs", epochs.value_or(40));
     return result;
 }
 

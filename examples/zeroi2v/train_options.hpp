@@ -3,10 +3,9 @@
 
 #include "arguments.hpp"
 
+#include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/train/trainable.hpp>
 #include <zeroi2v/video/augment.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -44,7 +43,7 @@ struct train_settings {
         return augment == "k400" ? augmentation::k400 : augment == "ssv2" ? augmentation::ssv2 : augmentation::none;
     }
     /// What a resumed run must have in common with the one that it goes on from; threads and memory are not among it.
-    [[nodiscard]] nlohmann::ordered_json fingerprint() const;
+    [[nodiscard]] json_value fingerprint() const;
 };
 
 /// The options of train_settings, in groups.

@@ -8,6 +8,7 @@
 #include <zeroi2v/io/atomic_file.hpp>
 #include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/crc32.hpp>
+#include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/train/loss.hpp>
 #include <zeroi2v/train/sample_order.hpp>
@@ -98,14 +99,23 @@ int exchange_news(gradient_exchange& ranks, bad_videos& bad) {
     return signal;
 }
 
+/// A line of the log; null where it is no JSON.
+json_value log_line(std::string_view text) {
+    try {
+        return json_value::parse(text, "log");
+    } catch (checkpoint_error const&) {
+        return {};
+    }
+}
+
 } // namespace
 
-void require_one_run(gradient_exchange& ranks, nlohmann::ordered_json const& asked) {
-    auto const all = ranks.gather(asked.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
-    auto const first = nlohmann::ordered_json::parse(all[0]);
+void require_one_run(gradient_exchange& ranks, json_value const& asked) {
+    auto const all = ranks.gather(asked.dump());
+    auto const first = json_value::parse(all[0], ranks.name(0));
     for (std::size_t r = 1; r < all.size(); ++r) {
         std::string list;
-        for (auto const& each : fingerprint_differences(first, nlohmann::ordered_json::parse(all[r]), "on " + ranks.name(0), "on " + ranks.name(r)))
+        for (auto const& each : fingerprint_differences(first, json_value::parse(all[r], ranks.name(r)), "on " + ranks.name(0), "on " + ranks.name(r)))
             list += (list.empty() ? "" : "; ") + each;
         if (!list.empty()) throw training_error{error_code::ranks_differ, list + "; the same expected"};
     }
@@ -137,11 +147,11 @@ train_log::train_log(std::filesystem::path path, std::optional<std::uint64_t> re
         for (std::string_view rest = text; !rest.empty();) {
             auto const end = rest.find('\n');
             if (end == std::string_view::npos) break; // torn
-            auto const line = nlohmann::ordered_json::parse(rest.substr(0, end), nullptr, false);
-            bool const is_step = line.is_object() && line.contains("step") && line["step"].is_number_unsigned();
-            std::uint64_t const step = is_step ? line["step"].get<std::uint64_t>() : 0;
-            bool const after = is_step && (line.contains("val") ? step > *resumed_at : step >= *resumed_at);
-            if (line.is_object() && !after) kept.append(rest.substr(0, end + 1));
+            auto const line = log_line(rest.substr(0, end));
+            auto const* const found = line.find("step");
+            auto const step = found == nullptr ? std::nullopt : found->as_unsigned();
+            bool const after = step && (line.find("val") != nullptr ? *step > *resumed_at : *step >= *resumed_at);
+            if (line.as_object() != nullptr && !after) kept.append(rest.substr(0, end + 1));
             rest.remove_prefix(end + 1);
         }
     }
@@ -157,8 +167,8 @@ train_log::~train_log() {
     if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void train_log::write(nlohmann::ordered_json const& line) {
-    std::string const text = line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+void train_log::write(json_value const& line) {
+    std::string const text = line.dump() + "\n";
     for (std::string_view rest = text; !rest.empty();) {
         auto const done = ::write(descriptor_, rest.data(), rest.size());
         if (done < 0 && errno == EINTR) continue;
@@ -167,16 +177,9 @@ void train_log::write(nlohmann::ordered_json const& line) {
     }
 }
 
-nlohmann::ordered_json val_result::json() const {
-    nlohmann::ordered_json result{{"samples", samples}, {"bad", bad}};
-    if (top1.size() == 1) {
-        result["top1"] = top1[0];
-        result["top5"] = top5[0];
-    } else {
-        result["top1"] = top1;
-        result["top5"] = top5;
-    }
-    return result;
+json_value val_result::json() const {
+    auto const one_or_list = [](std::vector<double> const& values) { return values.size() == 1 ? json_value{values[0]} : json_value{values}; };
+    return json_value::object({{"samples", samples}, {"bad", bad}, {"top1", one_or_list(top1)}, {"top5", one_or_list(top5)}});
 }
 
 val_result evaluate(trainer& training, train_source const& data, view_average average, console const& out) {
@@ -226,15 +229,16 @@ val_result evaluate(trainer& training, train_source const& data, view_average av
         shown.step(i - begin);
     }
     if (ranks != nullptr) {
-        auto const all = ranks->gather(nlohmann::json{{"samples", result.samples}, {"bad", result.bad}, {"first", first}, {"fifth", fifth}}.dump());
+        auto const all = ranks->gather(json_value::object({{"samples", result.samples}, {"bad", result.bad}, {"first", first}, {"fifth", fifth}}).dump());
         for (std::size_t r = 0; r < all.size(); ++r) {
             if (r == ranks->rank()) continue;
-            auto const other = nlohmann::json::parse(all[r]);
-            result.samples += other["samples"].get<std::size_t>();
-            result.bad += other["bad"].get<std::size_t>();
+            auto const other = json_value::parse(all[r], ranks->name(r));
+            auto const count = [](json_value const& value) { return value.as_unsigned().value(); };
+            result.samples += count(other.at("samples"));
+            result.bad += count(other.at("bad"));
             for (std::size_t g = 0; g < groups.size(); ++g) {
-                first[g] += other["first"][g].get<std::size_t>();
-                fifth[g] += other["fifth"][g].get<std::size_t>();
+                first[g] += count(other.at("first").elements().at(g));
+                fifth[g] += count(other.at("fifth").elements().at(g));
             }
         }
     }
@@ -326,14 +330,14 @@ train_outcome run_training(train_job const& job) {
         if (outcome.interrupted != 0) break;
         outcome.loss = training.end(settings.lr * factor).loss;
         std::uint64_t const now = training.steps();
-        if (job.log != nullptr) job.log->write({{"step", step}, {"loss", outcome.loss}, {"lr", settings.lr * factor}, {"seconds", clock.seconds()}});
+        if (job.log != nullptr) job.log->write(json_value::object({{"step", step}, {"loss", outcome.loss}, {"lr", settings.lr * factor}, {"seconds", clock.seconds()}}));
         line.show(now, outcome.loss, count);
         if (ranks != nullptr && (now == total || now % compared_every == 0)) require_same(*ranks, "parameters after step " + std::to_string(now), parameters_sum(training));
         bool const evaluates = job.val != nullptr && (now == total || now % (settings.val_every == 0 ? per_epoch : settings.val_every) == 0);
         if (evaluates) {
             outcome.val = evaluate(training, *job.val, job.average, job.out);
             if (interrupted()) outcome.val.reset();
-            else if (job.log != nullptr) job.log->write({{"step", now}, {"val", outcome.val->json()}});
+            else if (job.log != nullptr) job.log->write(json_value::object({{"step", now}, {"val", outcome.val->json()}}));
         }
         if (interrupted()) break;
         if (job.save && job.save_every != 0 && now % job.save_every == 0 && now != total) job.save();

@@ -6,12 +6,11 @@
 #include "train_options.hpp"
 #include "train_source.hpp"
 
+#include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/train_checkpoint.hpp>
 #include <zeroi2v/model/input_config.hpp>
 #include <zeroi2v/train/gradient_exchange.hpp>
 #include <zeroi2v/train/trainer.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -45,7 +44,7 @@ public:
     train_log& operator=(train_log const&) = delete;
     ~train_log();
 
-    void write(nlohmann::ordered_json const& line);
+    void write(json_value const& line);
 
 private:
     std::filesystem::path path_;
@@ -57,7 +56,7 @@ struct val_result {
     std::size_t samples = 0, bad = 0;
     std::vector<double> top1, top5;
 
-    [[nodiscard]] nlohmann::ordered_json json() const;
+    [[nodiscard]] json_value json() const;
 };
 
 /// Of several ranks each evaluates its part, and all have the whole result.
@@ -65,7 +64,7 @@ struct val_result {
 
 /// Demands that all ranks were asked for the same run.
 /// Errors  training_error ranks_differ: each difference, and the first rank that has it, on every rank alike.
-void require_one_run(gradient_exchange& ranks, nlohmann::ordered_json const& asked);
+void require_one_run(gradient_exchange& ranks, json_value const& asked);
 
 /// The model of START, with adapters or without.
 [[nodiscard]] adapted_vit load_start(opened_model const& model);

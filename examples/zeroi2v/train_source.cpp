@@ -30,7 +30,7 @@ public:
         clips_.read(i, {clip.data(), clip.size()});
         return clip;
     }
-    nlohmann::ordered_json fingerprint() const override { return {{"clips", size()}, {"crc32", clips_.checksum()}}; }
+    json_value fingerprint() const override { return json_value::object({{"clips", size()}, {"crc32", clips_.checksum()}}); }
     bool decodes() const noexcept override { return false; }
 
 private:
@@ -67,7 +67,9 @@ public:
     dynamic_tensor<float, 5> views(std::size_t i) const override {
         return read_video(videos_[i].path, reading_.input, config_.frames(), config_.image_size(), reading_.decoding, 1, out_).clip;
     }
-    nlohmann::ordered_json fingerprint() const override { return {{"videos", size()}, {"crc32", checksum_}, {"input", to_json(stated_by(reading_.input))}}; }
+    json_value fingerprint() const override {
+        return json_value::object({{"videos", size()}, {"crc32", checksum_}, {"input", to_json(stated_by(reading_.input))}});
+    }
     bool decodes() const noexcept override { return true; }
 
 private:

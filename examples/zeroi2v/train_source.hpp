@@ -4,13 +4,12 @@
 #include "console.hpp"
 #include "video_list.hpp"
 
+#include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/train_clips.hpp>
 #include <zeroi2v/model/input_config.hpp>
 #include <zeroi2v/model/vit_config.hpp>
 #include <zeroi2v/tensor/tensor.hpp>
 #include <zeroi2v/video/augment.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -41,7 +40,7 @@ public:
     /// All views (V,T,3,S,S) of sample i, without random choices.
     [[nodiscard]] virtual dynamic_tensor<float, 5> views(std::size_t i) const = 0;
     /// What the samples are known by when a run is taken up again.
-    [[nodiscard]] virtual nlohmann::ordered_json fingerprint() const = 0;
+    [[nodiscard]] virtual json_value fingerprint() const = 0;
     [[nodiscard]] virtual bool decodes() const noexcept = 0;                                  ///< reading takes long and may fail
 };
 

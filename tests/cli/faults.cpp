@@ -45,6 +45,18 @@ std::string const first = "backbone.transformer.resblocks.0.";
 
 } // namespace
 
+TEST_CASE("A14: a configuration of millions of heads in the metadata is refused by its length, in the memory of the header") {
+    scratch const here;
+    constexpr std::size_t heads = 30'000'000;
+    std::string header = R"({"__metadata__":{"zeroi2v.config":"{\"head_offsets\":[0)";
+    header.reserve(2 * heads + 200);
+    for (std::size_t i = 1; i < heads; ++i) header += ",0";
+    header += R"(]}"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
+    auto const path = here.file("heads.safetensors", safetensors(header, 4));
+    check_error(run({"inspect", path}, {.address_space = 600'000'000}), 4, "bad_config",
+                {"heads.safetensors (zeroi2v.config)", "60000018 bytes found", "1048576 expected"});
+}
+
 TEST_CASE("A: damaged and foreign files") {
     scratch const here;
     struct fault { std::string name, bytes; char const* code; };

@@ -3,7 +3,7 @@
 # One line per violation, exit 1 if there is any, exit 2 if there was nothing to judge.
 #   * layers: a header includes its own folder and lower layers only; the leaves are included by nobody but themselves
 #   * each dependency stands in one place: xsimd and intrinsics in simd/, Eigen in nn/merge*.hpp and interop/,
-#     nlohmann in io/, FFmpeg in video/ffmpeg.hpp and video/ffmpeg/, CUDA and MPI nowhere else than in cuda/ and mpi/
+#     nlohmann-json nowhere, FFmpeg in video/ffmpeg.hpp and video/ffmpeg/, CUDA and MPI nowhere else than in cuda/ and mpi/
 #   * no header of the library includes the umbrella; the umbrella lists every header from core to train, sorted
 #   * a file of tests/ that a comment names is there; in a pattern * stands for any letters
 #   * every header begins with a comment that says what it is, has #pragma once, and at most 400 lines or a comment with
@@ -59,7 +59,7 @@ FNR == 1 {
     what = substr($0, RSTART + 1, RLENGTH - 2)
     if (what ~ /^xsimd\// || what ~ /^[a-z0-9]*intrin\.h$/ || what == "arm_neon.h") { if (folder != "simd") fail("<" what "> outside simd/") }
     if (what ~ /^(Eigen|unsupported\/Eigen)\//) { if (path !~ /^nn\/merge[a-z_]*\.hpp$/ && folder != "interop") fail("<" what "> outside nn/merge*.hpp and interop/") }
-    if (what ~ /^nlohmann\//) { if (folder != "io") fail("<" what "> outside io/") }
+    if (what ~ /^nlohmann\//) fail("<" what ">: no library needs it")
     if (what ~ /^lib(av|sw)[a-z]*\//) { if (path !~ /^video\/ffmpeg(\/[a-z_]+)?\.hpp$/) fail("<" what "> outside video/ffmpeg.hpp and video/ffmpeg/") }
     if (what ~ /^cuda|^cublas/) { if (folder != "cuda") fail("<" what "> outside cuda/") }
     if (what == "mpi.h") { if (folder != "mpi") fail("<mpi.h> outside mpi/") }

@@ -24,7 +24,7 @@ namespace zeroi2v {
 /// Test    tests/unit/io/json_reader.cpp
 class json_reader {
 public:
-    /// `text` is UTF-8; `file` and `part` begin each message.
+    /// `text` is UTF-8; `file` and `part`, which may be empty, begin each message.
     json_reader(std::string_view text, std::string_view file, std::string_view part) noexcept
         : text_{text}, file_{file}, part_{part} {}
 
@@ -38,6 +38,13 @@ public:
     [[nodiscard]] bool accept(char c) noexcept {
         if (peek() != c) return false;
         ++at_;
+        return true;
+    }
+    /// Takes `word` if it is next.
+    [[nodiscard]] bool accept_word(std::string_view word) noexcept {
+        static_cast<void>(peek());
+        if (!text_.substr(at_).starts_with(word)) return false;
+        at_ += word.size();
         return true;
     }
     void expect(char c) {
@@ -82,7 +89,7 @@ public:
             code == error_code::header_not_utf8 ? "byte " + std::to_string(position) : line_and_column(text_, position);
         throw checkpoint_error{
             code,
-            std::string{file_}.append(": ").append(part_).append(", ").append(where).append(": ").append(sentence)};
+            std::string{file_}.append(": ").append(part_).append(part_.empty() ? "" : ", ").append(where).append(": ").append(sentence)};
     }
     /// What is next is not what the grammar has there.
     [[noreturn]] void unexpected(std::string_view expected) {

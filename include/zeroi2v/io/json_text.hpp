@@ -19,6 +19,7 @@ struct json_limits {
     std::size_t depth = 64;                                           ///< of nested objects and arrays
     std::size_t members = std::size_t(-1);                            ///< of the outermost object
     std::size_t name_bytes = std::numeric_limits<std::size_t>::max(); ///< of a name in the outermost object, unescaped
+    std::size_t elements = std::size_t(-1);                           ///< of any one list or object (json_value::parse)
 };
 
 /// What is wrong with a text, and at which byte.
@@ -252,13 +253,50 @@ struct scanned_string {
     return std::nullopt;
 }
 
-/// `text` as a JSON string with its quotes: `"`, `\` and control characters escaped, the rest as it is.
+namespace detail {
+
+/// Bytes at the front of `text`, where no UTF-8 character is, that one U+FFFD stands for: the longest beginning of a
+/// character, or one byte (the Unicode Standard, section 3.9).
+[[nodiscard]] constexpr std::size_t broken_utf8_length(std::string_view text) noexcept {
+    auto const first = static_cast<unsigned char>(text.front());
+    auto const whole = std::min<std::size_t>(first >= 0xF0U ? 3 : first >= 0xE0U ? 2 : 1, text.size()); // a longer one would be a character
+    for (std::size_t length = whole; length > 1; --length) {
+        char completed[4] = {text[0], text[1], length > 2 ? text[2] : '\x80', '\x80'};
+        if (utf8_length({completed, sizeof completed}) != 0) return length;
+    }
+    return 1;
+}
+
+/// Whether a character of `length` bytes controls terminals or the direction of writing: U+0000 to U+001F, U+007F to U+009F,
+/// U+202A to U+202E, U+2066 to U+2069.
+[[nodiscard]] constexpr bool is_control(std::string_view character) noexcept {
+    auto const at = [&](std::size_t i) { return static_cast<unsigned char>(character[i]); };
+    if (character.size() == 1) return at(0) < 0x20U || at(0) == 0x7FU;
+    if (character.size() == 2) return at(0) == 0xC2U && at(1) < 0xA0U;
+    if (character.size() != 3 || at(0) != 0xE2U) return false;
+    return (at(1) == 0x80U && at(2) >= 0xAAU && at(2) <= 0xAEU) || (at(1) == 0x81U && at(2) >= 0xA6U && at(2) <= 0xA9U);
+}
+
+} // namespace detail
+
+/// `text` as a JSON string with its quotes: `"`, `\` and control characters escaped, the bidirectional ones too; what is not
+/// UTF-8 becomes U+FFFD; the rest stays as it is.
 inline void append_json_string(std::string& out, std::string_view text) {
     constexpr std::string_view digits = "0123456789abcdef";
+    auto const escape = [&](unsigned point) {
+        out += "\\u";
+        for (unsigned shift = 16; shift > 0;) out += digits[point >> (shift -= 4U) & 15U];
+    };
     out += '"';
-    for (char const c : text) {
-        auto const byte = static_cast<unsigned char>(c);
-        switch (c) {
+    for (std::size_t i = 0, length = 0; i < text.size(); i += length) {
+        length = detail::utf8_length(text.substr(i));
+        if (length == 0) {
+            length = detail::broken_utf8_length(text.substr(i));
+            out += "\xEF\xBF\xBD";
+            continue;
+        }
+        auto const at = [&](std::size_t j) { return static_cast<unsigned char>(text[i + j]); };
+        switch (text[i]) {
         case '"': out += "\\\""; break;
         case '\\': out += "\\\\"; break;
         case '\b': out += "\\b"; break;
@@ -267,10 +305,9 @@ inline void append_json_string(std::string& out, std::string_view text) {
         case '\r': out += "\\r"; break;
         case '\t': out += "\\t"; break;
         default:
-            if (byte < 0x20U)
-                out.append("\\u00").append(1, digits[byte >> 4U]).append(1, digits[byte & 15U]);
-            else
-                out += c;
+            if (!detail::is_control(text.substr(i, length))) out.append(text.substr(i, length));
+            else if (length == 3) escape(0x2000U | (at(1) & 0x3FU) << 6U | (at(2) & 0x3FU));
+            else escape(at(length - 1));
         }
     }
     out += '"';

@@ -3,13 +3,12 @@
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/vit_io.hpp>
 #include <zeroi2v/io/vit_metadata.hpp>
 #include <zeroi2v/model/init.hpp>
 #include <zeroi2v/model/merge_proof.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -39,15 +38,25 @@ struct self_test_result {
     auto const fail = [&](std::string const& sentence) { return checkpoint_error{error_code::self_test_failed, file.name() + ": self-test: " + sentence}; };
     if (text == metadata.end()) throw fail("the file has none, metadata zeroi2v.self_test expected");
     auto const config = file.config(std::nullopt, loading);
-    auto const stored = detail::parse_config_object(text->second, file.name() + " (" + metadata_key::self_test + ")");
-    bool const complete = stored.contains("seed") && stored["seed"].is_number_unsigned() && stored.contains("logits") && stored["logits"].is_array()
-                          && std::all_of(stored["logits"].begin(), stored["logits"].end(), [](auto const& value) { return value.is_number(); });
+    json_value const stored = detail::parse_config_object(text->second, file.name() + " (" + metadata_key::self_test + ")",
+                                                          detail::config_bytes + 32 * config.classes(),
+                                                          std::max(detail::config_elements, config.classes()));
+    auto const* const seed = stored.find("seed");
+    auto const* const logits_found = stored.find("logits");
+    bool complete = seed != nullptr && seed->as_unsigned() && logits_found != nullptr && logits_found->as_array() != nullptr;
+    std::vector<double> expected;
+    if (complete) {
+        for (auto const& value : *logits_found->as_array()) {
+            auto const number = value.as_number();
+            complete = complete && number.has_value();
+            expected.push_back(number.value_or(0));
+        }
+    }
     if (!complete) throw fail("a seed and a list of logits expected");
-    auto const expected = stored["logits"].template get<std::vector<double>>();
     if (expected.size() != config.classes())
         throw fail(std::to_string(expected.size()) + " logits found, " + std::to_string(config.classes()) + " expected");
 
-    auto const clip = random_clip(config, stored["seed"].template get<std::uint64_t>());
+    auto const clip = random_clip(config, *seed->as_unsigned());
     auto const logits = std::visit([&](auto&& weights) { return vit_engine{std::move(weights), options}(clip); }, load_vit(file, config, loading));
     self_test_result result{.max_abs = 0, .tolerance = 1e-4};
     for (double const value : expected) result.tolerance = std::max(result.tolerance, 1e-4 * std::abs(value));

@@ -4,7 +4,9 @@
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/version.hpp>
+#include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/crc32.hpp>
+#include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/io/safetensors.hpp>
 #include <zeroi2v/io/safetensors_writer.hpp>
@@ -12,15 +14,16 @@
 #include <zeroi2v/tensor/stored_tensor.hpp>
 #include <zeroi2v/train/trainer.hpp>
 
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -29,27 +32,29 @@
 #include <utility>
 #include <vector>
 
+#include <dirent.h>
+
 namespace zeroi2v {
 
 /// A run's place: its state, and what it was made by.
 struct training_checkpoint {
     training_state state;
-    nlohmann::ordered_json fingerprint; ///< an object: settings, model and data; equal where the run may go on
+    json_value fingerprint; ///< an object: settings, model and data; equal where the run may go on
 };
 
 /// What differs between two fingerprints: `lr: 0.001 in the checkpoint, 0.002 now`; nothing where they are equal.
-[[nodiscard]] inline std::vector<std::string> fingerprint_differences(nlohmann::ordered_json const& stored, nlohmann::ordered_json const& now,
+[[nodiscard]] inline std::vector<std::string> fingerprint_differences(json_value const& stored, json_value const& now,
                                                                       std::string_view there = "in the checkpoint", std::string_view here = "now") {
     std::vector<std::string> differences;
-    auto const shown = [](nlohmann::ordered_json const& object, std::string const& key) {
-        return object.contains(key) ? object[key].dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) : std::string{"nothing"};
-    };
+    auto const shown = [](json_value const* value) { return value == nullptr ? std::string{"nothing"} : value->dump(); };
     auto const compare = [&](std::string const& key) {
-        if (shown(stored, key) != shown(now, key)) differences.push_back(key + ": " + shown(stored, key) + " " + std::string{there} + ", " + shown(now, key) + " " + std::string{here});
+        auto const was = shown(stored.find(key)), is = shown(now.find(key));
+        if (was != is) differences.push_back(key + ": " + was + " " + std::string{there} + ", " + is + " " + std::string{here});
     };
-    for (auto const& [key, value] : now.items()) compare(key);
-    for (auto const& [key, value] : stored.items())
-        if (!now.contains(key)) compare(key);
+    if (auto const* const members = now.as_object()) std::ranges::for_each(members->names, compare);
+    if (auto const* const members = stored.as_object())
+        for (auto const& key : members->names)
+            if (now.find(key) == nullptr) compare(key);
     return differences;
 }
 
@@ -72,8 +77,7 @@ inline void save_training_checkpoint(std::filesystem::path const& target, traini
         tensors.emplace(name, &tensor);
     }
     std::sort(declared.begin(), declared.end(), detail::safetensors_before); // the order in which the writer wants them
-    std::string const document = nlohmann::ordered_json{{"step", checkpoint.state.step}, {"fingerprint", checkpoint.fingerprint}}.dump(
-        -1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    std::string const document = json_value::object({{"step", checkpoint.state.step}, {"fingerprint", checkpoint.fingerprint}}).dump();
     crc32 sum;
     sum.update(detail::bytes_of(document));
     for (auto const& info : declared) sum.update(tensors.at(info.name)->bytes());
@@ -99,11 +103,17 @@ inline void save_training_checkpoint(std::filesystem::path const& target, traini
         sum.update(result.state.tensors.back().second.bytes());
     }
     if (std::to_string(sum.value()) != stored->second) throw refuse("checksum " + std::to_string(sum.value()) + " found, " + printable(stored->second, 40) + " expected");
-    auto const document = nlohmann::ordered_json::parse(text->second, nullptr, false);
-    if (!document.is_object() || !document.contains("step") || !document["step"].is_number_unsigned() || !document.contains("fingerprint") || !document["fingerprint"].is_object())
+    json_value document;
+    try {
+        document = detail::parse_config_object(text->second, file.source().name());
+    } catch (error const&) { // left null: it has no step
+    }
+    auto const* const step = document.find("step");
+    auto const* const fingerprint = document.find("fingerprint");
+    if (step == nullptr || !step->as_unsigned() || fingerprint == nullptr || fingerprint->as_object() == nullptr)
         throw refuse("the training state says no step and fingerprint");
-    result.state.step = document["step"].get<std::uint64_t>();
-    result.fingerprint = document["fingerprint"];
+    result.state.step = *step->as_unsigned();
+    result.fingerprint = *fingerprint;
     return result;
 }
 
@@ -123,11 +133,16 @@ public:
         std::vector<std::uint64_t> found;
         std::string const prefix = output_.filename().native() + ".ckpt-";
         auto const folder = output_.parent_path().empty() ? std::filesystem::path{"."} : output_.parent_path();
-        std::error_code fault;
-        for (std::filesystem::directory_iterator each{folder, fault}, end; !fault && each != end; each.increment(fault)) {
-            auto const name = each->path().filename().native();
+        // directory_iterator's constructor with an error code is noexcept and allocates: no memory would be the program's end.
+        struct close_folder {
+            void operator()(DIR* open) const noexcept { ::closedir(open); }
+        };
+        std::unique_ptr<DIR, close_folder> const open{::opendir(folder.c_str())};
+        if (!open && errno == ENOMEM) throw std::bad_alloc{};
+        while (dirent const* const each = open ? ::readdir(open.get()) : nullptr) {
+            std::string_view const name = each->d_name;
             if (!name.starts_with(prefix)) continue;
-            std::string_view const digits = std::string_view{name}.substr(prefix.size());
+            std::string_view const digits = name.substr(prefix.size());
             std::uint64_t step = 0;
             auto const [stop, bad] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
             if (bad == std::errc{} && stop == digits.data() + digits.size() && std::to_string(step) == digits) found.push_back(step);

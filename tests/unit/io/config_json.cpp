@@ -130,6 +130,29 @@ TEST_CASE("input JSON is as strict") {
     CHECK(has(code(R"({"interval":1048577})")->message, "a whole number from 1 to 1048576 expected"));
 }
 
+TEST_CASE("a text or a list that is too long is refused by its size, the longest that may be is read") {
+    auto const offsets = [](std::size_t heads) {
+        std::string text = "{\"head_offsets\":[0";
+        for (std::size_t i = 1; i < heads; ++i) text += ",0";
+        return text + "]}";
+    };
+    CHECK(config_from_json(offsets(65'535), "c").head_offsets->size() == 65'535);
+    auto const too_many = config_fault(offsets(65'536));
+    REQUIRE(too_many);
+    CHECK(too_many->code == error_code::bad_config);
+    CHECK(too_many->status == 4);
+    CHECK(has(too_many->message, "c.json: line 1, column 131089: more than 65535 elements"));
+
+    std::string text = R"({"heads":12})";
+    text.resize(std::size_t{1} << 20U, ' ');
+    CHECK(config_from_json(text, "c").heads == 12U);
+    auto const too_long = config_fault(text + ' ');
+    REQUIRE(too_long);
+    CHECK(too_long->code == error_code::bad_config);
+    CHECK(has(too_long->message, "c.json: 1048577 bytes found, a text of at most 1048576 expected"));
+    CHECK(config_fault_of([&] { static_cast<void>(input_from_json(text + ' ', "i")); })->code == error_code::bad_config);
+}
+
 TEST_CASE("a configuration file that cannot be read, or is no JSON, is a fault of usage") {
     auto const folder = std::filesystem::temp_directory_path() / ("zeroi2v_config_" + std::to_string(::getpid()));
     std::filesystem::create_directory(folder);
@@ -142,6 +165,8 @@ TEST_CASE("a configuration file that cannot be read, or is no JSON, is a fault o
     CHECK(status_of(R"({"heads":12})") == 0);
     CHECK(status_of("heads = 12") == 2);
     CHECK(status_of(R"({"head":12})") == 4);
+    CHECK(status_of("{}" + std::string((1U << 20U) - 2, ' ')) == 0);
+    CHECK(status_of("{}" + std::string((1U << 20U) - 1, ' ')) == 2); // too long to be read
     CHECK(config_fault_of([&] { static_cast<void>(read_config_file(folder / "none.json")); })->status == 2);
     CHECK(config_fault_of([&] { static_cast<void>(read_config_file(folder)); })->status == 2);
     std::filesystem::remove_all(folder);

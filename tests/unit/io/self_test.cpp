@@ -95,6 +95,10 @@ TEST_CASE("a self-test that is none fails") {
     }
     CHECK(f.fails(R"({"seed":1,"logits":[0,0,0,0]})", "4 logits found, 5 expected"));
     CHECK(f.fails(R"({"seed":1,"logits":[]})", "0 logits found"));
+    auto many = f.document();
+    for (int i = 0; i < 70'000; ++i) many["logits"].push_back(0);
+    CHECK(f.outcome(many.dump())->first == error_code::bad_config);
+    CHECK(f.outcome(f.document().dump() + std::string(1'100'000, ' '))->first == error_code::bad_config);
     CHECK(f.outcome("{")->first == error_code::bad_json);
     CHECK(f.outcome("[]")->first == error_code::bad_config);
 }

@@ -21,7 +21,7 @@ namespace {
 training_checkpoint example(std::uint64_t step, float value = 1) {
     training_checkpoint result;
     result.state.step = step;
-    result.fingerprint = {{"lr", 0.1}, {"data", {{"crc32", 5}}}};
+    result.fingerprint = json_value::object({{"lr", 0.1}, {"data", json_value::object({{"crc32", 5}})}});
     for (std::string const name : {"b", "a", "adam.m.a"}) {
         stored_tensor tensor{dtype::f32, shape{2, 3}};
         for (float& each : tensor.as<float>()) each = value++;
@@ -138,8 +138,42 @@ TEST_CASE("a disk that takes no more leaves the checkpoints before it whole, and
 }
 
 TEST_CASE("differences of fingerprints are listed by name, what only one of them has too") {
-    nlohmann::ordered_json const a{{"lr", 0.1}, {"seed", 1}, {"old", true}}, b{{"lr", 0.2}, {"seed", 1}, {"new", {1, 2}}};
+    auto const a = json_value::object({{"lr", 0.1}, {"seed", 1}, {"old", true}});
+    auto const b = json_value::object({{"lr", 0.2}, {"seed", 1}, {"new", json_value::array({1, 2})}});
     CHECK(fingerprint_differences(a, a).empty());
     CHECK(fingerprint_differences(a, b)
           == std::vector<std::string>{"lr: 0.1 in the checkpoint, 0.2 now", "new: nothing in the checkpoint, [1,2] now", "old: true in the checkpoint, nothing now"});
+}
+
+TEST_CASE("a file whose checksum is right and whose text is no training state is refused as one") {
+    test::temporary_folder const here;
+    auto const path = here.path() / "c";
+    auto const sentence_of = [&](std::string const& text) -> std::string {
+        safetensors_writer writer{path, {}, {.metadata = {{detail::training_key, text}, {detail::training_sum_key, std::to_string(crc32::of(detail::bytes_of(text)))}}}};
+        writer.commit();
+        try {
+            return std::to_string(load_training_checkpoint(path).state.step);
+        } catch (training_error const& fault) {
+            CHECK(fault.code() == error_code::bad_state);
+            return fault.what();
+        }
+    };
+    CHECK(sentence_of(R"({"step":7,"fingerprint":{}})") == "7");
+    for (std::string const text : {"", "[]", "{", "{}", R"({"step":7})", R"({"fingerprint":{}})", R"({"step":-7,"fingerprint":{}})", R"({"step":"7","fingerprint":{}})", R"({"step":7,"fingerprint":[]})"}) {
+        CAPTURE(text);
+        CHECK(sentence_of(text).find("the training state says no step and fingerprint") != std::string::npos);
+    }
+    CHECK(sentence_of(R"({"step":7,"fingerprint":{)" + std::string(2'000'000, ' ') + "}}").find("the training state says no step") != std::string::npos);
+}
+
+TEST_CASE("steps of files with such a name, however the folder is named, and none of a folder that is not there") {
+    test::temporary_folder const here;
+    for (char const* const name : {"out.ckpt-12", "out.ckpt-3", "out.ckpt-03", "out.ckpt-", "out.ckpt-4x", "out.ckpt--4", "out.ckpt-18446744073709551616", "xout.ckpt-5", "out.ckpt-18446744073709551615"})
+        write(here.path() / name, "");
+    CHECK(training_checkpoints{here.path() / "out"}.steps() == std::vector<std::uint64_t>{18446744073709551615U, 12, 3});
+    auto const before = std::filesystem::current_path();
+    std::filesystem::current_path(here.path());
+    CHECK(training_checkpoints{"out"}.steps().size() == 3);
+    std::filesystem::current_path(before);
+    CHECK(training_checkpoints{here.path() / "none" / "out"}.steps().empty());
 }

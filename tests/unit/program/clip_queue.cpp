@@ -35,7 +35,7 @@ public:
         return {static_cast<std::int64_t>(i)};
     }
     dynamic_tensor<float, 5> views(std::size_t) const override { return {}; }
-    nlohmann::ordered_json fingerprint() const override { return {}; }
+    json_value fingerprint() const override { return {}; }
     bool decodes() const noexcept override { return true; }
 
     mutable std::atomic<std::size_t> reads = 0;
