@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace zeroi2v::program {
@@ -43,7 +44,11 @@ std::size_t bad_videos::count() const {
 clip_queue::clip_queue(train_source const& source, std::size_t clip_values, std::function<wanted(std::uint64_t)> order, std::size_t threads, std::size_t places,
                        bad_videos& bad)
     : source_{source}, clip_values_{clip_values}, order_{std::move(order)}, bad_{bad}, places_(std::max<std::size_t>(places, 1)) {
-    for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+    threads_.reserve(threads);
+    try {
+        for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+    } catch (std::system_error const&) { // the queue has as many as the system gives; with none the caller reads
+    }
 }
 
 clip_queue::~clip_queue() {

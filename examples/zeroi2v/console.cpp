@@ -116,6 +116,8 @@ failure describe(std::exception const& fault) {
     if (auto const* const known = dynamic_cast<error const*>(&fault)) return {known->exit_status(), known->code_name(), known->what()};
     if (dynamic_cast<std::bad_alloc const*>(&fault) != nullptr || dynamic_cast<std::length_error const*>(&fault) != nullptr)
         return {7, to_string(error_code::out_of_memory), "memory: none left"};
+    if (auto const* const refused = dynamic_cast<std::system_error const*>(&fault); refused != nullptr && refused->code() == std::errc::resource_unavailable_try_again)
+        return {7, to_string(error_code::thread_unavailable), "threads: the system gave none (" + refused->code().message() + "), one more expected"};
     return {.message = fault.what()};
 }
 

@@ -1,6 +1,7 @@
 // What programs print and files keep as JSON: the proof of a merge.
 #pragma once
 
+#include <zeroi2v/io/utf8.hpp>
 #include <zeroi2v/model/merge_proof.hpp>
 
 #include <nlohmann/json.hpp>
@@ -28,9 +29,9 @@ namespace zeroi2v::program {
             {"layers", std::move(layers)}};
 }
 
-/// A document as it is printed: bytes that are no UTF-8 become U+FFFD.
+/// A document as it is printed: bytes that are no UTF-8 become U+FFFD, control characters their escapes.
 [[nodiscard]] inline std::string dump(nlohmann::ordered_json const& document, int indent = -1) {
-    return document.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    return escape_controls(document.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
 } // namespace zeroi2v::program
