@@ -28,8 +28,11 @@ std::mutex terminal;
 std::atomic<bool> line_is_shown{false};
 constexpr std::string_view empty_line = "\r\x1b[K";
 
+std::atomic<void (*)() noexcept> last_act{nullptr};
+static_assert(decltype(last_act)::is_always_lock_free);
+
 extern "C" void end_on_signal(int signal) {
-    remove_temporary_files();
+    leave_nothing_behind();
     if (line_is_shown && ::write(STDERR_FILENO, empty_line.data(), empty_line.size()) < 0) {}
     char line[] = "zeroi2v: error[interrupted]: stopped by signal 00\n";
     for (char* at = line; *at != '\0'; ++at) {
@@ -59,6 +62,13 @@ void remove_line() noexcept {
 }
 
 } // namespace
+
+void set_last_act(void (*act)() noexcept) noexcept { last_act = act; }
+
+void leave_nothing_behind() noexcept {
+    remove_temporary_files();
+    if (auto const act = last_act.load()) act();
+}
 
 void prepare_process() {
     for (int descriptor = 0; descriptor <= 2; ++descriptor) {

@@ -1,11 +1,14 @@
 #include "run_lock.hpp"
 
+#include "console.hpp"
 #include "ranks.hpp"
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/io/atomic_file.hpp>
 #include <zeroi2v/io/printable.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <system_error>
@@ -28,6 +31,19 @@ char const* hint() noexcept {
     return ranks() == nullptr && std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr ? " (mpirun started this program, which was built without ZEROI2V_MPI)" : "";
 }
 
+bool leads_to_empty(char const* path, file_identity const& expected) noexcept {
+    struct ::stat there {};
+    return ::lstat(path, &there) == 0 && S_ISREG(there.st_mode) && there.st_size == 0 && zeroi2v::detail::identity_of(there) == expected;
+}
+
+// The lock that this process made, in static memory: a signal handler may neither lock nor allocate.
+std::array<char, 4097> made_path{};
+file_identity made_identity{};
+
+void remove_made_lock() noexcept {
+    if (leads_to_empty(made_path.data(), made_identity)) ::unlink(made_path.data());
+}
+
 } // namespace
 
 run_lock::run_lock(std::filesystem::path const& output, std::span<std::filesystem::path const> others) : path_{path_of(output)} {
@@ -41,12 +57,17 @@ run_lock::run_lock(std::filesystem::path const& output, std::span<std::filesyste
                 throw training_error{error_code::bad_state, printable(path_.native(), 4096) + ": another run holds it, this output for one run only expected" + hint()};
             refuse(path_, "cannot be locked: " + std::generic_category().message(reason));
         }
-        if (is_in_place()) return;
+        if (is_in_place()) break;
         ::close(std::exchange(descriptor_, -1)); // removed meanwhile by the run that held it
     }
+    if (!made_ || path_.native().size() >= made_path.size()) return;
+    std::ranges::copy(path_.native(), made_path.begin());
+    made_identity = identity_;
+    set_last_act(remove_made_lock);
 }
 
 run_lock::~run_lock() {
+    if (made_) set_last_act(nullptr);
     if (made_ && is_in_place()) ::unlink(path_.c_str());
     ::close(descriptor_);
 }
@@ -82,9 +103,6 @@ void run_lock::open(std::span<std::filesystem::path const> others) {
 }
 
 /// The name leads to the file that is locked, and nobody has written into it.
-bool run_lock::is_in_place() const noexcept {
-    struct ::stat there {};
-    return ::lstat(path_.c_str(), &there) == 0 && S_ISREG(there.st_mode) && there.st_size == 0 && zeroi2v::detail::identity_of(there) == identity_;
-}
+bool run_lock::is_in_place() const noexcept { return leads_to_empty(path_.c_str(), identity_); }
 
 } // namespace zeroi2v::program

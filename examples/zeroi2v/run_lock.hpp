@@ -11,7 +11,7 @@ namespace zeroi2v::program {
 
 /// Holds OUT.lock while it lives. The name is not the user's, so nothing that stood there is lost: an empty regular file, such
 /// as a killed run leaves, is locked and left in place; anything else is refused. What this object made it removes, where the
-/// name still leads to that file and the file is still empty.
+/// name still leads to that file and the file is still empty; a signal that ends the program removes it too. One at a time.
 class run_lock {
 public:
     /// Errors  held by another run -> training_error bad_state; one of `others`, which the run reads or writes -> usage_error

@@ -392,7 +392,7 @@ TEST_CASE("threads that the system refuses are done without, with one notice, or
         return path;
     };
     auto const model = copied(moving_shapes("both.safetensors"), "model.safetensors"), list = copied(moving_shapes("list.txt"), "list.txt");
-    for (std::string const name : {"disc_clockwise.mp4", "disc_clockwise_reversed.mp4", "bar_growing.mp4"}) copied(moving_shapes(name), name);
+    for (std::string const name : {"disc_clockwise.mp4", "disc_clockwise_reversed.mp4", "bar_growing.mp4", "post_hue_down.mp4"}) copied(moving_shapes(name), name);
     auto const start = copied(test_data("training/start.safetensors"), "start.safetensors"), data = copied(test_data("training/train.safetensors"), "train.safetensors"),
                config = copied(test_data("training/config.json"), "config.json");
     conditions const alone{.processes = 1, .without_rights = true};

@@ -57,7 +57,7 @@ TEST_CASE("a folder that may be entered and written but not listed takes every o
     };
     auto const model = copied(moving_shapes("both.safetensors"), "model.safetensors"), video = copied(moving_shapes("disc_clockwise.mp4"), "v.mp4");
     auto const list = copied(moving_shapes("list.txt"), "list.txt");
-    for (std::string const name : {"disc_clockwise.mp4", "disc_clockwise_reversed.mp4", "bar_growing.mp4"}) copied(moving_shapes(name), name);
+    for (std::string const name : {"disc_clockwise.mp4", "disc_clockwise_reversed.mp4", "bar_growing.mp4", "post_hue_down.mp4"}) copied(moving_shapes(name), name);
     conditions const nobody{.without_rights = true};
     check_success(run({"merge", model, "-o", here / "box/merged", "-q"}, nobody));
     auto const page = run({"classify", model, video, "--html", here / "box/page.html"}, nobody);

@@ -215,7 +215,6 @@ TEST_CASE("train: a file system that fails at any call loses nothing: path and r
         }
         REQUIRE(temporaries.size() == 5);
     }
-    std::string const rename = numbers["name"].back() == 2 ? "renameat2" : "renameat";
     struct fault { std::string call, errno_name, words; };
     std::vector<fault> const faults{{"fsync", "EIO", "cannot be made durable: Input/output error"}, {"folder", "EIO", "its folder cannot be made durable: Input/output error"},
                                     {"close", "EIO", "cannot be closed: Input/output error"}, {"renameat", "EIO", "cannot be put in place: Input/output error"},
@@ -225,6 +224,7 @@ TEST_CASE("train: a file system that fails at any call loses nothing: path and r
         for (std::size_t const file : {3U, 4U}) { // the third checkpoint; the output
             auto const& of_file = numbers[fault.call + " " + std::to_string(file)];
             REQUIRE(!of_file.empty());
+            std::string const rename = numbers["name"][file] == 2 ? "renameat2" : "renameat";
             std::string const call = fault.call == "folder" ? "fsync" : fault.call == "renameat" ? rename : fault.call;
             CAPTURE(fault.call);
             CAPTURE(fault.errno_name);
@@ -350,6 +350,17 @@ TEST_CASE("train: what is written into the lock, or put in its place, while the 
         other.join();
         CHECK(found.status == 130);
         CHECK(content_of(here / "out.lock") == "notes");
+    }
+}
+
+TEST_CASE("train: a signal while the run still loads its model leaves no lock") {
+    for (int const signal : {SIGINT, SIGTERM, SIGHUP}) {
+        scratch const here;
+        auto const found = run(command(here / "out", {"--steps", "1000000", "--batch", "3", "--quiet"}), {.signal = signal, .when_exists = "out.lock", .watched = here.path()});
+        CHECK(found.status == 128 + signal);
+        auto names = here.names();
+        std::erase_if(names, [](std::string const& name) { return name.starts_with("out.ckpt-"); }); // where it had begun to train
+        CHECK(names.empty());
     }
 }
 

@@ -149,6 +149,9 @@ inline void check_output(std::filesystem::path const& target, std::span<std::fil
         refuse("belongs to another user, who alone may replace it in this folder");
 }
 
+/// What a commit does where something stands under the name already.
+enum class if_there { replace, refuse };
+
 /// Bytes for a file that appears under its name at `commit`, durable, and replaces what stood there in one step.
 ///
 /// They go to a temporary file in the same folder, which disappears with this object, at any failure, and by
@@ -220,13 +223,13 @@ public:
     void write(std::string_view text) { write(std::as_bytes(std::span{text.data(), text.size()})); }
 
     /// Makes the bytes durable and puts them under the target's name. Nothing can be written afterwards.
-    void commit() {
+    /// Errors  resource_error write_failed; also where something stands there that must stay.
+    void commit(if_there what = if_there::replace) {
         if (descriptor_ < 0) fail("cannot be committed", EBADF);
         if (synchronize(descriptor_) != 0) fail("cannot be made durable", errno);
         // After EINTR the descriptor is closed on Linux, and the bytes are durable already.
         if (::close(std::exchange(descriptor_, -1)) != 0 && errno != EINTR) fail("cannot be closed", errno);
-        if (::renameat(folder_, slot_->name.data(), folder_, final_name_.c_str()) != 0)
-            fail("cannot be put in place", errno);
+        if (!put_in_place(what)) fail("cannot be put in place", errno);
         release_slot();
         int const synchronized = folder_is_readable_ ? synchronize(folder_) : 0;
         int const reason = errno;
@@ -289,6 +292,19 @@ private:
             release_slot();
             refuse("cannot be written", reason);
         }
+    }
+
+    [[nodiscard]] bool put_in_place(if_there what) const noexcept {
+        if (what == if_there::refuse) {
+            if (::renameat2(folder_, slot_->name.data(), folder_, final_name_.c_str(), RENAME_NOREPLACE) == 0) return true;
+            if (errno != EINVAL && errno != ENOSYS) return false;
+            struct ::stat there {}; // a file system that knows no such renaming: in two steps
+            if (::fstatat(folder_, final_name_.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0) {
+                errno = EEXIST;
+                return false;
+            }
+        }
+        return ::renameat(folder_, slot_->name.data(), folder_, final_name_.c_str()) == 0;
     }
 
     void keep_permissions() const noexcept {

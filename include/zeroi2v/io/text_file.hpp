@@ -19,18 +19,29 @@ inline constexpr std::size_t largest_text_file = std::size_t{64} << 20U;
 
 namespace detail {
 
+/// Whether a text with NUL bytes is UTF-16 without a mark: they are all in one half of its units of two bytes, and there is one
+/// beside every line feed, or, in a text of one line, in every second unit.
+[[nodiscard]] inline bool is_unmarked_utf16(std::string_view text) noexcept {
+    if (text.size() % 2 != 0) return false;
+    std::size_t nuls = 0, line_feeds = 0, ends = 0;
+    std::size_t const half = text.find('\0') % 2;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '\n') ++line_feeds;
+        if (text[i] != '\0') continue;
+        if (i % 2 != half) return false;
+        ++nuls;
+        if (text[i ^ 1U] == '\n') ++ends;
+    }
+    return line_feeds == ends && (ends > 0 || nuls * 4 >= text.size());
+}
+
 /// What makes `text` no text in UTF-8, as a message says it; empty where nothing does.
-/// UTF-16 without a mark is known by its NUL bytes: all of them are the same half of a unit, and an eighth of the text.
 [[nodiscard]] inline std::string_view foreign_text(std::string_view text) noexcept {
     using namespace std::string_view_literals;
     if (text.starts_with("\xFF\xFE\0\0"sv) || text.starts_with("\0\0\xFE\xFF"sv)) return "UTF-32";
     if (text.starts_with("\xFF\xFE"sv) || text.starts_with("\xFE\xFF"sv)) return "UTF-16";
     if (text.find('\0') == std::string_view::npos) return {};
-    std::size_t halves[2]{};
-    for (std::size_t i = 0; i < text.size(); ++i)
-        if (text[i] == '\0') ++halves[i % 2];
-    bool const one_half = (halves[0] == 0) != (halves[1] == 0);
-    return one_half && text.size() % 2 == 0 && halves[0] + halves[1] >= text.size() / 8 ? "UTF-16" : "a NUL byte";
+    return is_unmarked_utf16(text) ? "UTF-16" : "a NUL byte";
 }
 
 } // namespace detail

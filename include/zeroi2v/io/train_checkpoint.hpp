@@ -4,6 +4,7 @@
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/version.hpp>
+#include <zeroi2v/io/atomic_file.hpp>
 #include <zeroi2v/io/crc32.hpp>
 #include <zeroi2v/io/file.hpp>
 #include <zeroi2v/io/printable.hpp>
@@ -106,9 +107,9 @@ struct file_stamp {
 
 } // namespace detail
 
-/// Writes a checkpoint atomically; `last_look` is called when all is written and nothing under the name yet.
-/// Errors  as atomic_file and last_look; what stood under the name is untouched then.
-inline void save_training_checkpoint(std::filesystem::path const& target, training_checkpoint const& checkpoint, std::function<void()> const& last_look = {}) {
+/// Writes a checkpoint atomically.
+/// Errors  as atomic_file; what stood under the name is untouched then.
+inline void save_training_checkpoint(std::filesystem::path const& target, training_checkpoint const& checkpoint, if_there what = if_there::replace) {
     std::vector<tensor_info> declared;
     std::map<std::string_view, stored_tensor const*> tensors;
     for (auto const& [name, tensor] : checkpoint.state.tensors) {
@@ -123,8 +124,7 @@ inline void save_training_checkpoint(std::filesystem::path const& target, traini
     for (auto const& info : declared) sum.update(tensors.at(info.name)->bytes());
     safetensors_writer writer{target, declared, {.metadata = {{"zeroi2v.version", version_string}, {detail::training_key, document}, {detail::training_sum_key, std::to_string(sum.value())}}}};
     for (auto const& info : writer.tensors()) writer.append(info.name, *tensors.at(info.name));
-    if (last_look) last_look();
-    writer.commit();
+    writer.commit(what);
 }
 
 /// Reads a checkpoint and proves it whole.
@@ -190,13 +190,11 @@ public:
     void save(training_checkpoint const& checkpoint) {
         std::uint64_t const now = checkpoint.state.step;
         auto const path = path_of(now);
-        auto const require_own = [&] {
-            auto const known = own_.find(now);
-            if (detail::stands_there(path) && (known == own_.end() || detail::stamp_of(path) != known->second))
-                throw resource_error{error_code::write_failed, printable(path.native(), 4096) + ": a file found that this run did not write, none expected; it stays as it is"};
-        };
-        require_own();
-        save_training_checkpoint(path, checkpoint, require_own);
+        bool const stands = detail::stands_there(path);
+        auto const known = own_.find(now);
+        if (stands && (known == own_.end() || detail::stamp_of(path) != known->second))
+            throw resource_error{error_code::write_failed, printable(path.native(), 4096) + ": a file found that this run did not write, none expected; it stays as it is"};
+        save_training_checkpoint(path, checkpoint, stands ? if_there::replace : if_there::refuse);
         if (auto const stamp = detail::stamp_of(path)) own_.insert_or_assign(now, *stamp);
         std::size_t whole = 0;
         for (auto each = own_.rbegin(); each != own_.rend(); ++each)

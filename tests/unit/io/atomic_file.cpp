@@ -179,7 +179,6 @@ TEST_CASE("during work: no room") {
               out.write("12");
           })
           == 0);
-    CHECK(with_limit([&] { atomic_file{folder / "f"}.reserve(2000); }) == 0);
     CHECK(with_limit([&] {
               zeroi2v::write_safetensors(folder / "f",
                                          {{"w", zeroi2v::stored_tensor::zeros(zeroi2v::dtype::f32, {300})}});
@@ -328,6 +327,40 @@ TEST_CASE("a link that leads nowhere stays a link, and its target appears; where
     auto const f = fault_of([&] { zeroi2v::check_output(folder / "three"); });
     CHECK_FAULT(f, error_code::unwritable_output, 2);
     CHECK(f.says("its folder cannot be used"));
+}
+
+TEST_CASE("a file that must be new takes no name that something else has got meanwhile") {
+    test::temporary_folder const folder;
+    auto const taken = [&] { // by a file, a link, a folder: while the bytes are written
+        atomic_file out{folder / "f"};
+        out.write("new");
+        return out;
+    };
+    auto const refused = [&](atomic_file& out) {
+        auto const f = fault_of([&] { out.commit(zeroi2v::if_there::refuse); });
+        CHECK_FAULT(f, error_code::write_failed, 7);
+        CHECK(f.says("File exists"));
+        CHECK(folder.entries() == 1);
+    };
+    for (bool const known : {true, false}) { // a file system that knows the call, and one that does not
+        std::unique_ptr<test::failing_calls> unknown;
+        if (!known) unknown = std::make_unique<test::failing_calls>(test::system_call::renameat2, 1, EINVAL, 100);
+        auto file = taken();
+        test::write_file(folder / "f", "old");
+        refused(file);
+        CHECK(test::read_file(folder / "f") == "old");
+        std::filesystem::remove(folder / "f");
+        auto link = taken();
+        std::filesystem::create_symlink("nowhere", folder / "f");
+        refused(link);
+        CHECK(std::filesystem::is_symlink(folder / "f"));
+        std::filesystem::remove(folder / "f");
+        auto fresh = taken();
+        fresh.commit(zeroi2v::if_there::refuse);
+        CHECK(test::read_file(folder / "f") == "new");
+        CHECK(folder.entries() == 1);
+        std::filesystem::remove(folder / "f");
+    }
 }
 
 TEST_CASE("what an output would replace is compared with files, and with folders whose files are read") {

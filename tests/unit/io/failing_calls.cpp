@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdarg>
+#include <cstdio>
 
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -69,6 +70,10 @@ int openat(int folder, char const* path, int flags, ...) {
 
 int fallocate(int descriptor, int mode, ::off_t offset, ::off_t length) {
     return fails(test::system_call::fallocate) ? -1 : static_cast<int>(::syscall(SYS_fallocate, descriptor, mode, offset, length));
+}
+
+int renameat2(int from, char const* old, int to, char const* fresh, unsigned flags) {
+    return fails(test::system_call::renameat2) ? -1 : static_cast<int>(::syscall(SYS_renameat2, from, old, to, fresh, flags));
 }
 
 } // extern "C"

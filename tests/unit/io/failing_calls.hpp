@@ -5,7 +5,7 @@
 
 namespace test {
 
-enum class system_call { write, fsync, close, openat, fallocate };
+enum class system_call { write, fsync, close, openat, fallocate, renameat2 };
 
 /// While it lives, the calls from `first` on, `times` of them, fail with `number`; the first call after it was made is 1.
 /// A write that fails with 0 gives 0 bytes. One at a time; calls of every thread count.

@@ -59,6 +59,7 @@ TEST_CASE("UTF-16 and UTF-32 are named, in both orders, with and without a mark;
         refused("\0\0\xFE\xFF"s + widened(text, 4, true), "UTF-32");
     }
     refused("\xFF\xFE", "UTF-16");
+    refused("\x2D\x4E\n\0\x87\x65\n\0"s, "UTF-16"); // no Latin letter in it
     refused("one\ntwo\0\nthree"s, "a NUL byte");
     refused("\0"s, "a NUL byte");
     refused(std::string(100, 'x') + "\0"s, "a NUL byte");
@@ -66,6 +67,7 @@ TEST_CASE("UTF-16 and UTF-32 are named, in both orders, with and without a mark;
     refused("\xEF\xBB\xBF" "a\0"s, "a NUL byte");
     refused("a\0b"s, "a NUL byte"); // no whole number of units
     refused("ab\0\0cd\0\0"s, "a NUL byte"); // both halves
+    refused("a\0b\n\n\0"s, "a NUL byte");   // a line feed of one byte
 }
 
 TEST_CASE("what is larger than the limit or cannot be read is a usage error with its own code") {
