@@ -61,6 +61,7 @@ run_lock::run_lock(std::filesystem::path const& output, std::span<std::filesyste
         ::close(std::exchange(descriptor_, -1)); // removed meanwhile by the run that held it
     }
     if (!made_ || path_.native().size() >= made_path.size()) return;
+    made_path.fill('\0');
     std::ranges::copy(path_.native(), made_path.begin());
     made_identity = identity_;
     set_last_act(remove_made_lock);
