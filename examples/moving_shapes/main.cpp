@@ -5,6 +5,7 @@
 #include "variants.hpp"
 
 #include <zeroi2v/core/error.hpp>
+#include <zeroi2v/io/atomic_file.hpp>
 
 #include <CLI/CLI.hpp>
 
@@ -13,20 +14,18 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <fstream>
-#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
 
 namespace fs = std::filesystem;
 
-void write_text(fs::path const& path, std::string const& text) {
-    std::ofstream file{path};
-    file << text;
-    file.close();
-    if (!file) throw std::runtime_error{path.string() + ": cannot be written"};
+void write_text(fs::path const& path, std::string const& text, std::vector<fs::path> const& inputs) {
+    zeroi2v::atomic_file file{path, inputs};
+    file.write(std::string_view{text});
+    file.commit();
 }
 
 /// What the commands are told.
@@ -50,8 +49,8 @@ CLI::App& add_data_command(CLI::App& app, char const* name, char const* what, ch
 void report(settings const& given) {
     auto const variants = moving_shapes::read_variants(given.variants);
     auto const results = moving_shapes::read_scores(variants, given.folders);
-    write_text(given.output, moving_shapes::tables_of(results, given.folders));
-    if (!given.chart.empty()) write_text(given.chart, moving_shapes::chart_of(results));
+    write_text(given.output, moving_shapes::tables_of(results, given.folders), {given.variants});
+    if (!given.chart.empty()) write_text(given.chart, moving_shapes::chart_of(results), {given.variants, given.output});
 }
 
 int run(int argc, char** argv) {

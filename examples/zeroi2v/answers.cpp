@@ -3,14 +3,16 @@
 #include "labels.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/text_file.hpp>
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 namespace zeroi2v::program {
 namespace {
@@ -25,18 +27,21 @@ void softmax(std::vector<double>& values) {
     for (double& value : values) value /= sum;
 }
 
-std::vector<std::string> lines_of(std::string_view text) {
-    if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-    std::vector<std::string> lines;
-    while (!text.empty()) {
-        auto const end = std::min(text.find('\n'), text.size());
-        std::string_view line = text.substr(0, end);
-        if (line.ends_with('\r')) line.remove_suffix(1);
-        lines.emplace_back(line);
-        text.remove_prefix(std::min(end + 1, text.size()));
+/// The names of a text, one per line, without the empty lines at its end; nothing where there are more than `most`, beyond
+/// which only blanks are looked at.
+std::optional<std::vector<std::string>> names_in(std::string_view text, std::size_t most) {
+    std::vector<std::string> names;
+    std::size_t empty = 0; // lines since the last name
+    for (text_lines lines{text}; lines.next();) {
+        if (lines.line().empty()) {
+            ++empty;
+            continue;
+        }
+        if (empty >= most || names.size() + empty >= most) return std::nullopt;
+        names.resize(names.size() + std::exchange(empty, 0));
+        names.emplace_back(lines.line());
     }
-    while (!lines.empty() && lines.back().empty()) lines.pop_back();
-    return lines;
+    return names;
 }
 
 } // namespace
@@ -75,19 +80,20 @@ std::vector<ranked_class> most_probable(std::vector<double> const& probabilities
 }
 
 class_names class_names::from_file(std::filesystem::path const& path, std::size_t classes) {
-    class_names result;
-    result.names_ = lines_of(read_text_file(path));
-    if (result.names_.size() != classes)
-        throw model_error{error_code::bad_labels, printable(path.native(), 4096) + ": " + std::to_string(result.names_.size())
+    auto names = names_in(read_text_file(path, error_code::bad_labels), classes);
+    if (!names || names->size() != classes)
+        throw model_error{error_code::bad_labels, printable(path.native(), 4096) + ": " + (names ? std::to_string(names->size()) : "more than " + std::to_string(classes))
                                                       + " class names found, one for each of the " + std::to_string(classes) + " classes expected"};
+    class_names result;
+    result.names_ = std::move(*names);
     return result;
 }
 
 class_names class_names::built_in(std::string_view data_set, std::size_t classes) {
     class_names result;
     for (auto const& set : all_labels())
-        if (set.name == data_set) result.names_ = lines_of(set.text);
-    if (result.names_.size() != classes) result.names_.clear();
+        if (set.name == data_set)
+            if (auto names = names_in(set.text, classes); names && names->size() == classes) result.names_ = std::move(*names);
     return result;
 }
 

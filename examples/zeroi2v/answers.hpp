@@ -34,8 +34,9 @@ class class_names {
 public:
     class_names() = default;
 
-    /// One name per line; an empty last line does not count.
-    /// Errors  unreadable -> usage_error; another number than `classes` -> model_error bad_labels.
+    /// One name per line; empty lines at the end do not count.
+    /// Errors  unreadable, UTF-16 -> usage_error; another number than `classes` -> model_error bad_labels.
+    /// Cost    memory of the file's size and of `classes` names.
     [[nodiscard]] static class_names from_file(std::filesystem::path const& path, std::size_t classes);
 
     /// The built-in names of a data set, where there are `classes` of them; else none.

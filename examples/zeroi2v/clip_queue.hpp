@@ -50,9 +50,13 @@ public:
         std::vector<std::int64_t> labels;
     };
 
-    /// `order(n)` is the n-th clip wanted; called in order, from one thread at a time. threads 0: read when it is asked for.
+    /// `order(n)` is the n-th clip wanted; called in order, from one thread at a time. threads 0: read when it is asked for,
+    /// and so where the system gives no thread.
     clip_queue(train_source const& source, std::size_t clip_values, std::function<wanted(std::uint64_t)> order, std::size_t threads, std::size_t places, bad_videos& bad);
     ~clip_queue();
+
+    /// Those that the system gave.
+    [[nodiscard]] std::size_t threads() const noexcept { return threads_.size(); }
 
     /// The next clip; rethrows what stopped its reading.
     [[nodiscard]] ready next();

@@ -6,6 +6,7 @@
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/io/safetensors.hpp>
 
+#include <system_error>
 #include <utility>
 
 namespace zeroi2v::program {
@@ -102,16 +103,28 @@ void video_input::forward(model_runner& model, input_config const& input, view<f
     else model.forward(on_cpu().clip, logits);
 }
 
-video_queue::video_queue(std::vector<std::filesystem::path> videos, reading how, bool ahead) : videos_{std::move(videos)}, how_{how}, ahead_{ahead} {}
+video_queue::video_queue(std::vector<std::filesystem::path> videos, reading how, bool ahead)
+    : count_{videos.size()}, path_{[videos = std::move(videos)](std::size_t i) { return videos[i]; }}, how_{how}, ahead_{ahead} {}
+
+video_queue::video_queue(std::size_t count, std::function<std::filesystem::path(std::size_t)> path, reading how, bool ahead)
+    : count_{count}, path_{std::move(path)}, how_{how}, ahead_{ahead} {}
 
 void video_queue::start() {
-    if (started_ == videos_.size()) return;
-    coming_ = std::async(ahead_ ? std::launch::async : std::launch::deferred, read_input, videos_[started_++], how_);
+    if (started_ == count_) return;
+    auto path = path_(started_++);
+    if (ahead_) {
+        try {
+            coming_ = std::async(std::launch::async, read_input, path, how_);
+            return;
+        } catch (std::system_error const&) { // no thread to be had: it is read when it is asked for
+        }
+    }
+    coming_ = std::async(std::launch::deferred, read_input, std::move(path), how_);
 }
 
 video_input video_queue::next(console const& out) {
     if (!coming_.valid()) start();
-    auto const& path = videos_.at(given_++);
+    auto const path = path_(given_++);
     auto here = std::move(coming_);
     try {
         auto video = here.get();

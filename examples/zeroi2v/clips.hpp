@@ -58,6 +58,8 @@ public:
     };
 
     video_queue(std::vector<std::filesystem::path> videos, reading how, bool ahead);
+    /// `path(i)` for i from 0 to count - 1, asked for when it is that one's turn.
+    video_queue(std::size_t count, std::function<std::filesystem::path(std::size_t)> path, reading how, bool ahead);
 
     /// The next one, with a notice where damaged frames were skipped.
     /// Errors  as preprocess_video; the one after can still be asked for.
@@ -66,7 +68,8 @@ public:
 private:
     void start();
 
-    std::vector<std::filesystem::path> videos_;
+    std::size_t count_;
+    std::function<std::filesystem::path(std::size_t)> path_;
     reading how_;
     bool ahead_;
     std::size_t started_ = 0, given_ = 0;

@@ -28,8 +28,11 @@ std::mutex terminal;
 std::atomic<bool> line_is_shown{false};
 constexpr std::string_view empty_line = "\r\x1b[K";
 
+std::atomic<void (*)() noexcept> last_act{nullptr};
+static_assert(decltype(last_act)::is_always_lock_free);
+
 extern "C" void end_on_signal(int signal) {
-    remove_temporary_files();
+    leave_nothing_behind();
     if (line_is_shown && ::write(STDERR_FILENO, empty_line.data(), empty_line.size()) < 0) {}
     char line[] = "zeroi2v: error[interrupted]: stopped by signal 00\n";
     for (char* at = line; *at != '\0'; ++at) {
@@ -59,6 +62,13 @@ void remove_line() noexcept {
 }
 
 } // namespace
+
+void set_last_act(void (*act)() noexcept) noexcept { last_act = act; }
+
+void leave_nothing_behind() noexcept {
+    remove_temporary_files();
+    if (auto const act = last_act.load()) act();
+}
 
 void prepare_process() {
     for (int descriptor = 0; descriptor <= 2; ++descriptor) {
@@ -116,6 +126,8 @@ failure describe(std::exception const& fault) {
     if (auto const* const known = dynamic_cast<error const*>(&fault)) return {known->exit_status(), known->code_name(), known->what()};
     if (dynamic_cast<std::bad_alloc const*>(&fault) != nullptr || dynamic_cast<std::length_error const*>(&fault) != nullptr)
         return {7, to_string(error_code::out_of_memory), "memory: none left"};
+    if (auto const* const refused = dynamic_cast<std::system_error const*>(&fault); refused != nullptr && refused->code() == std::errc::resource_unavailable_try_again)
+        return {7, to_string(error_code::thread_unavailable), "threads: the system gave none (" + refused->code().message() + "), one more expected"};
     return {.message = fault.what()};
 }
 

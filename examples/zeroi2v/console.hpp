@@ -25,6 +25,11 @@ inline constexpr int status_closed_output = 141;
 /// program with 128 + the signal's number.
 void prepare_process();
 
+/// What a signal that ends the program must still remove beside temporary files: an async-signal-safe function, or null.
+void set_last_act(void (*act)() noexcept) noexcept;
+/// Removes temporary files and does the last act. Async-signal-safe.
+void leave_nothing_behind() noexcept;
+
 class console {
 public:
     explicit console(bool quiet) noexcept : quiet_{quiet} {}

@@ -37,7 +37,8 @@ int run_convert(arguments const& typed, console const& out) {
     model_options const choice{typed};
     auto const options = to_load_options(tolerance_options{typed});
     std::filesystem::path const input = *typed.operand(0);
-    auto const target = output_path(typed, inputs_of(choice, {input}));
+    auto const inputs = inputs_of(choice, {input});
+    auto const target = output_path(typed, inputs);
 
     stopwatch const clock;
     progress shown{out, "convert"};
@@ -77,7 +78,7 @@ int run_convert(arguments const& typed, console const& out) {
     note_left_out(file, names, out);
     std::vector<tensor_info> declared;
     for (auto const& name : names) declared.push_back(*file.shapes().find(name));
-    safetensors_writer writer{target, std::move(declared), {.metadata = std::move(metadata), .inputs = {input}}};
+    safetensors_writer writer{target, std::move(declared), {.metadata = std::move(metadata), .inputs = inputs}};
     shown.expect(names.size());
     std::size_t done = 0;
     for (auto const& info : writer.tensors()) {

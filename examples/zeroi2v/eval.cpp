@@ -137,13 +137,13 @@ int run_eval(arguments const& typed, console const& out) {
     input_options const typed_input{typed, choice};
     run_options const run{typed, out};
     std::filesystem::path const checkpoint_path = *typed.operand(0), list_path = *typed.operand(1);
-    auto const videos = read_video_list(list_path);
+    video_list const videos{list_path};
 
     auto const own = share_of(videos.size());
     progress shown{out, "videos", own.size()};
     auto const model = open_model(checkpoint_path, choice, tolerance_options{typed}, out);
     auto const& c = model.config;
-    require_classes(videos, list_path, c.classes());
+    videos.require_classes(c.classes());
     auto const names = names_of(typed, model, choice);
     auto const input = input_of(model, typed_input, input_use::answers);
     view_builder::checked(input, c.image_size());
@@ -154,16 +154,14 @@ int run_eval(arguments const& typed, console const& out) {
     auto const engine = start_model(model, run, out);
     note_untrained(model, out);
     bool const on_device = engine->device() == device_kind::cuda;
-    std::vector<std::filesystem::path> own_paths;
-    for (std::size_t i = own.begin; i < own.end; ++i) own_paths.push_back(videos[i].path);
-    video_queue reading{std::move(own_paths),
+    video_queue reading{own.size(), [&](std::size_t i) { return videos.path(own.begin + i); },
                         {.input = input, .frames = c.frames(), .image_size = c.image_size(), .decoding = typed_input.decoding, .threads = run.threads,
                          .frames_only = on_device},
                         on_device};
 
     result r{.per_class = std::vector<tally>(c.classes()), .confusion = std::vector<std::size_t>(c.classes() * c.classes())};
     for (std::size_t i = own.begin; i < own.end; ++i) {
-        auto const& each = videos[i];
+        auto const label = static_cast<std::size_t>(videos.label(i));
         try {
             auto const video = reading.next(out);
             dynamic_tensor<float, 2> logits{video.views, c.classes()};
@@ -172,19 +170,19 @@ int run_eval(arguments const& typed, console const& out) {
             r.model_s += clock.seconds();
             r.decode_s += video.decode_s;
             r.preprocess_s += video.preprocess_s;
-            require_finite(logits, printable(each.path.native(), 4096));
+            require_finite(logits, printable(videos.path(i).native(), 4096));
             auto const top = most_probable(join_views(logits, input.average), 5);
-            bool const correct = top.front().index == each.label;
-            bool const in_5 = std::ranges::any_of(top, [&](ranked_class const& k) { return k.index == each.label; });
-            for (tally* const t : {&r.all, &r.per_class[each.label]}) {
+            bool const correct = top.front().index == label;
+            bool const in_5 = std::ranges::any_of(top, [&](ranked_class const& k) { return k.index == label; });
+            for (tally* const t : {&r.all, &r.per_class[label]}) {
                 t->videos += 1;
                 t->correct += correct ? 1U : 0U;
                 t->correct_in_5 += in_5 ? 1U : 0U;
             }
-            r.confusion[each.label * c.classes() + top.front().index] += 1;
+            r.confusion[label * c.classes() + top.front().index] += 1;
         } catch (video_error const& fault) {
             report_error(fault.code_name(), fault.what());
-            r.bad.push_back(json_value::object({{"video", each.text}, {"error", json_value::object({{"code", fault.code_name()}, {"message", fault.what()}})}}));
+            r.bad.push_back(json_value::object({{"video", videos.text(i)}, {"error", json_value::object({{"code", fault.code_name()}, {"message", fault.what()}})}}));
         }
         shown.step(i + 1 - own.begin);
     }

@@ -91,8 +91,8 @@ int run_few_shot(arguments const& typed, console const& out) {
     if (!typed.value("--val")) throw usage_error{error_code::usage, "--val: missing, held-out data expected: few-shot says how well they are classified"};
     auto const model = open_model(*typed.operand(0), choice, tolerance_options{typed}, out);
     auto const reading = [&] { return video_reading{input_of(model, typed_input, input_use::answers), typed_input.decoding, settings.augmentation_kind(), settings.seed}; };
-    auto const data = open_train_source(*typed.operand(1), model.config, reading, out);
-    auto const val = open_train_source(*typed.value("--val"), model.config, reading, out);
+    auto const data = open_train_source(train_data{*typed.operand(1)}, model.config, reading, out);
+    auto const val = open_train_source(train_data{*typed.value("--val")}, model.config, reading, out);
     if (data->groups().size() != 1 || val->groups() != data->groups()) throw usage_error{error_code::bad_option, "few-shot: several label sets found, one expected"};
     auto const labels = first_labels(*data);
     auto const average = val->decodes() ? reading().input.average : view_average::prob;
@@ -101,6 +101,10 @@ int run_few_shot(arguments const& typed, console const& out) {
         out.notice("--shots: the smallest class has " + std::to_string(fewest) + (fewest == 1 ? " sample" : " samples") + "; where more are asked for, all of a class are taken");
 
     std::vector<row> rows;
+    bool threads_noted = false, readers_noted = false; // once, not for each run
+    auto const on_readers = [&](std::size_t given) {
+        if (!std::exchange(readers_noted, true)) note_threads("--decode-threads", settings.decode_threads, given, out);
+    };
     signal_watch const watch;
     progress shown{out, "runs", shots.size() * draws};
     for (std::size_t const k : shots) {
@@ -111,8 +115,10 @@ int run_few_shot(arguments const& typed, console const& out) {
             own.seed = settings.seed + draw;
             own.val_every = std::uint64_t{1} << 62U; // at the end only
             trainer training{load_start(model), trainer_options_of(own, data->groups(), threads)};
+            if (!std::exchange(threads_noted, true)) note_threads("--threads", threads, training.threads(), out);
             console const silent{true};
-            auto const outcome = run_training({training, *data, draw_shots(labels, k, own.seed), val.get(), average, own, silent});
+            auto const outcome = run_training({.training = training, .data = *data, .samples = draw_shots(labels, k, own.seed), .val = val.get(), .average = average,
+                                               .settings = own, .out = silent, .on_readers = on_readers});
             if (outcome.interrupted != 0) {
                 report_error(to_string(error_code::interrupted), "stopped by signal " + std::to_string(outcome.interrupted));
                 return 128 + outcome.interrupted;

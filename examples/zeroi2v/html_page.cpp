@@ -2,7 +2,7 @@
 
 #include "console.hpp"
 
-#include <zeroi2v/io/json_text.hpp>
+#include <zeroi2v/io/utf8.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
 
 #include <algorithm>
@@ -11,12 +11,14 @@
 namespace zeroi2v::program {
 namespace {
 
-/// Text between tags or in an attribute; bytes that are no UTF-8 become U+FFFD.
+/// Text between tags or in an attribute; control characters and bytes that are no UTF-8 become U+FFFD.
 std::string escaped(std::string_view text) {
+    constexpr std::string_view replacement = "\xEF\xBF\xBD";
     std::string out;
     while (!text.empty()) {
-        auto const length = zeroi2v::detail::utf8_length(text);
-        if (length == 0) out += "\xEF\xBF\xBD";
+        auto const control = zeroi2v::detail::control_at(text);
+        auto const length = control ? control->length : zeroi2v::detail::utf8_length(text);
+        if (control || length == 0) out += replacement;
         else if (text[0] == '&') out += "&amp;";
         else if (text[0] == '<') out += "&lt;";
         else if (text[0] == '>') out += "&gt;";

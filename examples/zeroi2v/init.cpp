@@ -118,9 +118,8 @@ int run_init(arguments const& typed, console const& out) {
     auto const image_path = typed.operand(0);
     static_cast<void>(typed.number("--frames", 1, std::uint64_t{1} << 20U));
     static_cast<void>(typed.number("--classes", 1, std::uint64_t{1} << 20U));
-    std::vector<std::filesystem::path> inputs;
-    if (image_path) inputs.emplace_back(*image_path);
-    auto const target = output_path(typed, inputs_of(choice, inputs));
+    auto const inputs = inputs_of(choice, image_path ? std::vector<std::filesystem::path>{*image_path} : std::vector<std::filesystem::path>{});
+    auto const target = output_path(typed, inputs);
 
     stopwatch const clock;
     auto const image = image_path ? open_image(*image_path) : image_source{};

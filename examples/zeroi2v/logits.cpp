@@ -25,7 +25,8 @@ int run_logits(arguments const& typed, console const& out) {
     model_options const choice{typed};
     run_options const run{typed, out};
     std::filesystem::path const checkpoint_path = *typed.operand(0), clips_path = *typed.operand(1);
-    auto const target = output_path(typed, inputs_of(choice, {checkpoint_path, clips_path}));
+    auto const inputs = inputs_of(choice, {checkpoint_path, clips_path});
+    auto const target = output_path(typed, inputs);
 
     progress shown{out, "views"};
     auto const model = open_model(checkpoint_path, choice, tolerance_options{typed}, out);
@@ -37,7 +38,7 @@ int run_logits(arguments const& typed, console const& out) {
     engine->forward(clips, logits, &shown);
     double const seconds = clock.seconds();
     require_finite(logits, printable(clips_path.native(), 4096));
-    write_safetensors(target, {{"logits", logits}}, {.metadata = metadata_of(model, choice), .inputs = {checkpoint_path, clips_path}});
+    write_safetensors(target, {{"logits", logits}}, {.metadata = metadata_of(model, choice), .inputs = inputs});
     out.print_unless_quiet(summary(clips_path, target, clips.extent(0), seconds));
     return 0;
 }
@@ -51,7 +52,8 @@ int run_features(arguments const& typed, console const& out) {
     if (from_clips && input.any)
         throw usage_error{error_code::bad_option, printable(source_path.native(), 4096) + ": clips are cut already, none of --sampling, --interval, --clips, "
                                                                                           "--crops, --resize, --normalize, --average, --lenient, --max-packets, --max-pixels, --max-total-pixels expected"};
-    auto const target = output_path(typed, inputs_of(choice, {checkpoint_path, source_path}));
+    auto const inputs = inputs_of(choice, {checkpoint_path, source_path});
+    auto const target = output_path(typed, inputs);
 
     progress shown{out, "views"};
     auto const model = open_model(checkpoint_path, choice, tolerance_options{typed}, out);
@@ -75,7 +77,7 @@ int run_features(arguments const& typed, console const& out) {
     require_finite(view<float const, 2>{features.data(), features.extent(0) * features.extent(1), features.extent(2)}, printable(source_path.native(), 4096));
     std::vector<tensor_ref> tensors{{"features", features}};
     if (indices) tensors.emplace_back("frame_indices", *indices);
-    write_safetensors(target, tensors, {.metadata = std::move(metadata), .inputs = {checkpoint_path, source_path}});
+    write_safetensors(target, tensors, {.metadata = std::move(metadata), .inputs = inputs});
     out.print_unless_quiet(summary(source_path, target, clips.extent(0), seconds));
     return 0;
 }

@@ -27,7 +27,8 @@ int run_merge(arguments const& typed, console const& out) {
     std::optional<dtype> type;
     if (auto const name = typed.choice("--dtype", {"f32", "f16", "bf16"})) type = *name == "f32" ? dtype::f32 : *name == "f16" ? dtype::f16 : dtype::bf16;
     std::size_t const threads = threads_option(typed);
-    auto const target = output_path(typed, inputs_of(choice, {input}));
+    auto const inputs = inputs_of(choice, {input});
+    auto const target = output_path(typed, inputs);
 
     stopwatch const clock;
     auto shown = std::make_unique<progress>(out, "merge");
@@ -43,11 +44,13 @@ int run_merge(arguments const& typed, console const& out) {
     auto const adapted = model.file->load<with_adapters>(model.config, model.tolerance);
     auto const [merged, proof] = merge(adapted, {.dtype = type, .threads = threads, .kernels = &kernels_from_environment()});
 
+    note_threads("--threads", threads, proof.threads, out);
+
     auto metadata = metadata_of(model, choice);
     metadata.emplace(metadata_key::merged, "true");
     metadata.emplace(metadata_key::merge_report, to_json(proof, *model.config.adapter_scale()).dump());
     metadata.emplace(metadata_key::self_test, json_value::object({{"seed", proof.probe.seed}, {"logits", proof.probe.logits}}).dump());
-    save_vit(target, merged, {.metadata = std::move(metadata), .inputs = {input}});
+    save_vit(target, merged, {.metadata = std::move(metadata), .inputs = inputs});
     shown.reset();
     out.print_unless_quiet(to_text(proof) + model.file->name() + " -> " + printable(target.native(), 4096) + ": "
                            + std::to_string(proof.layers.size()) + " layers merged, scale " + scientific(*model.config.adapter_scale(), 6) + ", "

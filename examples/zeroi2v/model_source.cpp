@@ -63,6 +63,10 @@ void note_untrained(opened_model const& model, console const& out) {
         out.notice(model.file->name() + ": untrained weights (" + *model.file->metadata().untrained + "): its answers mean nothing");
 }
 
+void note_threads(std::string_view option, std::size_t wanted, std::size_t given, console const& out) {
+    if (given < wanted) out.notice(std::string{option} + ": " + std::to_string(wanted) + " wanted, the system gave " + std::to_string(given));
+}
+
 input_config input_of(opened_model const& model, input_options const& input, input_use use) {
     return complete(or_else(input.stated, model.file->metadata().input), use);
 }
@@ -78,8 +82,7 @@ any_vit opened_model::load() const { return load_vit(*file, config, tolerance); 
 
 std::unique_ptr<cpu_runner> start_on_cpu(cpu_runner::any_engine engine, run_options const& run, console const& out) {
     auto started = std::make_unique<cpu_runner>(std::move(engine));
-    if (started->threads() < run.threads)
-        out.notice("--threads: " + std::to_string(run.threads) + " wanted, the system gave " + std::to_string(started->threads()));
+    note_threads("--threads", run.threads, started->threads(), out);
     return started;
 }
 

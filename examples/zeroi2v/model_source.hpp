@@ -20,6 +20,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace zeroi2v::program {
@@ -50,6 +51,9 @@ void note_left_out(vit_file const& file, std::vector<std::string> const& expecte
 
 /// Notices about a model that is going to answer: weights that were never trained.
 void note_untrained(opened_model const& model, console const& out);
+
+/// A notice where the system gave fewer threads than `option` wanted.
+void note_threads(std::string_view option, std::size_t wanted, std::size_t given, console const& out);
 
 /// The input of a model: options, then the preset, then the file.
 [[nodiscard]] input_config input_of(opened_model const& model, input_options const& input, input_use use);

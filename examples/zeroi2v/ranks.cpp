@@ -8,7 +8,6 @@
 #include <string>
 
 #if ZEROI2V_MPI
-#include <zeroi2v/io/atomic_file.hpp>
 #include <zeroi2v/mpi/mpi_exchange.hpp>
 
 #include <csignal>
@@ -34,7 +33,7 @@ bool several_were_started() noexcept {
 
 /// mpirun ends the others with SIGTERM when one has failed, which has said why.
 extern "C" void end_without_words(int signal) {
-    remove_temporary_files();
+    leave_nothing_behind();
     ::_exit(128 + signal);
 }
 

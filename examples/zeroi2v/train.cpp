@@ -4,6 +4,7 @@
 #include "model_source.hpp"
 #include "options.hpp"
 #include "ranks.hpp"
+#include "run_lock.hpp"
 #include "train_options.hpp"
 #include "train_run.hpp"
 #include "train_source.hpp"
@@ -11,6 +12,7 @@
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/version.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
+#include <zeroi2v/io/atomic_file.hpp>
 #include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/crc32.hpp>
 #include <zeroi2v/io/json_value.hpp>
@@ -23,10 +25,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,47 +34,34 @@
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 namespace zeroi2v::program {
 namespace {
 
-/// Holds OUT.lock while it lives, so that two runs do not write beside each other. A lock that nobody holds any more, left by
-/// a process that was killed, is no lock.
-class run_lock {
-public:
-    explicit run_lock(std::filesystem::path const& output) : path_{output.native() + ".lock"} {
-        for (;;) {
-            descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-            if (descriptor_ < 0) throw usage_error{error_code::unwritable_output, printable(path_, 4096) + ": cannot be written: " + std::generic_category().message(errno)};
-            if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-                ::close(descriptor_);
-                throw training_error{error_code::bad_state, printable(path_, 4096) + ": another run holds it, this output for one run only expected" + hint()};
-            }
-            struct ::stat mine {}, there {};
-            if (::fstat(descriptor_, &mine) == 0 && ::stat(path_.c_str(), &there) == 0 && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev) return;
-            ::close(descriptor_); // removed meanwhile by the run that held it
-        }
-    }
-    run_lock(run_lock const&) = delete;
-    run_lock& operator=(run_lock const&) = delete;
-    ~run_lock() {
-        ::unlink(path_.c_str());
-        ::close(descriptor_);
-    }
+/// Whether two names are one, be a file there or not: the same name in the same folder, behind all links.
+bool is_same_name(std::filesystem::path const& a, std::filesystem::path const& b) {
+    auto const one = zeroi2v::detail::end_of_links(a), other = zeroi2v::detail::end_of_links(b);
+    return one.filename() == other.filename()
+           && zeroi2v::detail::identity_at(zeroi2v::detail::folder_of(one)) == zeroi2v::detail::identity_at(zeroi2v::detail::folder_of(other));
+}
 
-private:
-    /// Where it may be a rank of the same job that holds it.
-    static char const* hint() noexcept {
-        return ranks() == nullptr && std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr ? " (mpirun started this program, which was built without ZEROI2V_MPI)" : "";
-    }
+/// Refuses a name that the run makes of its output's.
+void require_not_derived(std::string const& option, std::filesystem::path const& given, std::filesystem::path const& output) {
+    auto const place = zeroi2v::detail::end_of_links(given);
+    auto const name = place.filename().native(), checkpoint = output.filename().native() + ".ckpt-";
+    bool const is_checkpoint = name.size() > checkpoint.size() && name.starts_with(checkpoint) && name.find_first_not_of("0123456789", checkpoint.size()) == std::string::npos;
+    if (!is_same_name(given, run_lock::path_of(output)) && !(is_checkpoint && is_same_name(given, output.native() + name.substr(output.filename().native().size())))) return;
+    throw usage_error{error_code::same_file, option + ": " + printable(given.native(), 4096) + " found, another file than the lock and the checkpoints of the output expected"};
+}
 
-    std::string path_;
-    int descriptor_ = -1;
-};
+/// Refuses an output whose last checkpoint would have a name that its file system does not take.
+void require_name(std::filesystem::path const& checkpoint) {
+    struct ::stat there {};
+    if (::lstat(checkpoint.c_str(), &there) != 0 && errno == ENAMETOOLONG)
+        throw usage_error{error_code::unwritable_output, printable(checkpoint.native(), 4096) + ": " + std::generic_category().message(ENAMETOOLONG)
+                                                             + ", a shorter name of the output expected, for its checkpoints"};
+}
 
 std::uint32_t checksum_of(adapted_vit const& weights) {
     crc32 sum;
@@ -100,45 +87,70 @@ int run_train(arguments const& typed, console const& out) {
     std::size_t const threads = threads_option(typed);
     std::filesystem::path const start_path = *typed.operand(0), data_path = *typed.operand(1);
     auto const val_path = typed.value("--val"), log_path = typed.value("--log");
-    std::vector<std::filesystem::path> read_paths{start_path, data_path};
-    if (val_path) read_paths.emplace_back(*val_path);
-    auto const inputs = inputs_of(choice, read_paths);
-    // Rank 0 alone writes, and looks at what was written before.
+    train_data train_file{data_path};
+    std::optional<train_data> val_file;
+    if (val_path) val_file.emplace(*val_path);
+    auto const inputs = inputs_of(choice, {start_path});
+    auto const require_no_data = [&](std::filesystem::path const& output) {
+        train_file.require_output(output);
+        if (val_file) val_file->require_output(output);
+    };
+    // Rank 0 alone writes, and looks at what was written before; what another rank reads under the same name is an input too.
     auto const writable = [&](std::vector<std::filesystem::path> const& others, std::string_view option) {
-        return first_rank() || !typed.value(option) ? output_path(typed, others, option) : std::filesystem::path{*typed.value(option)};
+        auto const given = typed.value(option);
+        if (first_rank() || !given) static_cast<void>(output_path(typed, others, option));
+        else for (auto const& other : others) replaced_file{*given}.require_not(other);
+        std::filesystem::path const path{*given};
+        require_no_data(path);
+        return path;
     };
     auto const target = writable(inputs, "--output");
+    require_not_derived("--output", target, target);
+    auto others = inputs; // none of these may be what the run makes beside its output
+    others.push_back(target);
     std::optional<std::filesystem::path> log_target;
     if (log_path) {
-        auto others = inputs;
-        others.push_back(target);
-        if (std::filesystem::path{*log_path}.lexically_normal() == target.lexically_normal())
+        if (is_same_name(*log_path, target))
             throw usage_error{error_code::same_file, "--log: " + printable(*log_path, 4096) + " found, another file than the output expected"};
         log_target = writable(others, "--log");
+        require_not_derived("--log", *log_target, target);
+        others.push_back(*log_target);
     }
 
     std::optional<run_lock> lock;
-    if (first_rank()) lock.emplace(target);
-    training_checkpoints const checkpoints{target};
-    if (first_rank() && !resume && !checkpoints.steps().empty())
-        throw training_error{error_code::bad_state, printable(checkpoints.path_of(checkpoints.steps().front()).native(), 4096)
-                                                        + ": the checkpoint of a run that did not end; --resume goes on with it, removing it begins anew"};
+    training_checkpoints checkpoints{target};
+    if (first_rank()) {
+        require_no_data(run_lock::path_of(target));
+        lock.emplace(target, others);
+        auto const before = checkpoints.steps();
+        for (std::uint64_t const step : before) {
+            replaced_file const replaced{checkpoints.path_of(step)};
+            for (auto const& other : others) replaced.require_not(other);
+            require_no_data(checkpoints.path_of(step));
+        }
+        if (!resume && !before.empty())
+            throw training_error{error_code::bad_state, printable(checkpoints.path_of(before.front()).native(), 4096)
+                                                            + ": the checkpoint of a run that did not end; --resume goes on with it, removing it begins anew"};
+    }
 
     auto const model = open_model(start_path, choice, tolerance_options{typed}, out);
     auto const reading = [&] { return video_reading{input_of(model, typed_input, input_use::answers), typed_input.decoding, settings.augmentation_kind(), settings.seed}; };
-    auto const data = open_train_source(data_path, model.config, reading, out);
+    auto const data = open_train_source(std::move(train_file), model.config, reading, out);
     if (!data->decodes() && settings.augment != "none")
         throw usage_error{error_code::bad_option, "--augment: " + settings.augment + " found, none expected: only videos are augmented, not a file of clips"};
-    auto const val = val_path ? open_train_source(*val_path, model.config, reading, out) : nullptr;
+    auto const val = val_file ? open_train_source(std::move(*val_file), model.config, reading, out) : nullptr;
     if (val && val->groups() != data->groups())
         throw model_error{error_code::bad_labels, "--val: label sets that differ from those of " + printable(data_path.native(), 4096) + ", the same expected"};
 
-    std::vector<std::size_t> samples(data->size());
-    std::iota(samples.begin(), samples.end(), std::size_t{0});
+    std::vector<std::size_t> samples; // none: all
     if (shots) {
         if (data->groups().size() != 1) throw usage_error{error_code::bad_option, "--shots: several label sets found, one expected"};
         samples = draw_shots(first_labels(*data), static_cast<std::size_t>(*shots), settings.seed);
     }
+
+    std::size_t const trained_on_samples = shots ? samples.size() : data->size();
+    std::uint64_t const total = total_steps(settings, trained_on_samples);
+    if (first_rank()) require_name(checkpoints.path_of(total));
 
     auto start = load_start(model);
     auto fingerprint = settings.fingerprint();
@@ -160,14 +172,14 @@ int run_train(arguments const& typed, console const& out) {
     auto options = trainer_options_of(settings, data->groups(), threads);
     options.exchange = ranks();
     trainer training{std::move(start), std::move(options)};
-    std::uint64_t const total = total_steps(settings, samples.size());
-    std::uint64_t const batch = std::min<std::uint64_t>(settings.clips_per_step(), samples.size());
+    note_threads("--threads", threads, training.threads(), out);
+    std::uint64_t const batch = std::min<std::uint64_t>(settings.clips_per_step(), trained_on_samples);
     out.print_unless_quiet("model    " + model.file->name() + ": " + std::to_string(training.trained().floats()) + " parameters of " + std::to_string(training.trained().size())
-                           + " tensors train (" + settings.trainable + ")\ndata     " + printable(data_path.native(), 4096) + ": " + std::to_string(samples.size())
+                           + " tensors train (" + settings.trainable + ")\ndata     " + printable(data_path.native(), 4096) + ": " + std::to_string(trained_on_samples)
                            + " samples, " + std::to_string(total) + " steps of " + std::to_string(batch)
                            + (ranks() != nullptr ? ", on " + std::to_string(ranks()->ranks()) + " ranks" : "") + "\n" + memory_text(training.memory(static_cast<std::size_t>(batch))));
 
-    std::optional<std::uint64_t> resumed;
+    std::optional<std::uint64_t> resumed, run; // the step, and the number of the run that goes on
     if (resume && first_rank()) {
         auto const found = checkpoints.newest([&](error const& fault) { report_error(fault.code_name(), fault.what()); });
         if (found) {
@@ -180,6 +192,7 @@ int run_train(arguments const& typed, console const& out) {
             if (!differences.empty()) out.notice("going on although the run has changed: " + list);
             training.restore(found->state);
             resumed = found->state.step;
+            run = found->run;
         }
         out.print_unless_quiet(found ? "resumed  at step " + std::to_string(*resumed) + "\n" : std::string{"resumed  at the beginning: no checkpoint is there\n"});
     }
@@ -188,18 +201,20 @@ int run_train(arguments const& typed, console const& out) {
 
     std::optional<train_log> log;
     if (log_target && first_rank()) {
-        log.emplace(*log_target, resume ? std::optional{resumed.value_or(0)} : std::nullopt);
+        log.emplace(*log_target, resume ? std::optional{resumed.value_or(0)} : std::nullopt, inputs);
         if (shots && !resumed) log->write(json_value::object({{"shots", *shots}, {"seed", settings.seed}, {"samples", samples}}));
     }
 
     auto const save = [&] {
-        if (first_rank()) checkpoints.save({training.state(), fingerprint});
+        if (first_rank()) checkpoints.save({training.state(), fingerprint, run});
     };
     stopwatch const clock;
     signal_watch const watch;
     auto const average = val && val->decodes() ? reading().input.average : view_average::prob;
     train_outcome outcome;
-    outcome = run_training({training, *data, samples, val.get(), average, settings, out, log ? &*log : nullptr, save, save_every});
+    outcome = run_training({.training = training, .data = *data, .samples = samples, .val = val.get(), .average = average, .settings = settings, .out = out,
+                            .log = log ? &*log : nullptr, .save = save, .save_every = save_every,
+                            .on_readers = [&](std::size_t given) { note_threads("--decode-threads", settings.decode_threads, given, out); }});
     if (outcome.interrupted != 0) {
         save();
         if (first_rank())

@@ -2,14 +2,15 @@
 
 #include "answers.hpp"
 #include "clip_queue.hpp"
+#include "report_json.hpp"
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/io/atomic_file.hpp>
-#include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/crc32.hpp>
 #include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/text_file.hpp>
 #include <zeroi2v/train/loss.hpp>
 #include <zeroi2v/train/sample_order.hpp>
 #include <zeroi2v/train/schedule.hpp>
@@ -139,11 +140,11 @@ signal_watch::~signal_watch() {
 
 int signal_watch::seen() noexcept { return signal_seen; }
 
-train_log::train_log(std::filesystem::path path, std::optional<std::uint64_t> resumed_at) : path_{std::move(path)} {
+train_log::train_log(std::filesystem::path path, std::optional<std::uint64_t> resumed_at, std::span<std::filesystem::path const> inputs) : path_{std::move(path)} {
     std::string kept;
     std::error_code none;
     if (resumed_at && std::filesystem::exists(path_, none)) {
-        auto const text = read_text_file(path_, std::size_t{4} << 30U);
+        auto const text = read_whole_file(path_, std::size_t{4} << 30U);
         for (std::string_view rest = text; !rest.empty();) {
             auto const end = rest.find('\n');
             if (end == std::string_view::npos) break; // torn
@@ -155,7 +156,7 @@ train_log::train_log(std::filesystem::path path, std::optional<std::uint64_t> re
             rest.remove_prefix(end + 1);
         }
     }
-    atomic_file file{path_};
+    atomic_file file{path_, inputs};
     file.write(std::string_view{kept});
     file.commit();
     descriptor_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
@@ -277,12 +278,12 @@ std::uint64_t total_steps(train_settings const& settings, std::size_t samples) n
 train_outcome run_training(train_job const& job) {
     auto& training = job.training;
     auto const& settings = job.settings;
-    std::uint64_t const samples = job.samples.size(), per_step = std::min<std::uint64_t>(settings.clips_per_step(), samples);
-    std::uint64_t const per_epoch = (samples + per_step - 1) / per_step, total = total_steps(settings, job.samples.size());
+    std::uint64_t const samples = job.samples.empty() ? job.data.size() : job.samples.size(), per_step = std::min<std::uint64_t>(settings.clips_per_step(), samples);
+    std::uint64_t const per_epoch = (samples + per_step - 1) / per_step, total = total_steps(settings, samples);
     lr_schedule const schedule{settings.cosine, settings.steps.has_value(), settings.warmup_epochs, per_epoch, total};
 
     // The n-th clip of this run: the last batch of an epoch may be short, so an epoch has as many clips as samples.
-    sample_order order{job.samples.size(), settings.shuffled, settings.seed};
+    sample_order order{samples, settings.shuffled, settings.seed};
     std::uint64_t const start = training.steps();
     std::uint64_t const skipped = start / per_epoch * samples + start % per_epoch * per_step;
     bad_videos bad{static_cast<std::size_t>(settings.bad_videos.value_or(std::max<std::uint64_t>(samples / 100, 1)))};
@@ -298,9 +299,11 @@ train_outcome run_training(train_job const& job) {
             taken = 0;
         }
         std::uint64_t const position = before + training.share(clips_of(reading)).begin + taken++;
-        return clip_queue::wanted{job.samples[order.at(position)], position};
+        std::size_t const sample = order.at(position);
+        return clip_queue::wanted{job.samples.empty() ? sample : job.samples[sample], position};
     };
     clip_queue queue{job.data, values, next_clip, threads, std::max<std::size_t>(2 * threads, 8), bad};
+    if (threads > 0 && job.on_readers) job.on_readers(queue.threads());
 
     train_outcome outcome;
     std::vector<float> clips(chunk * values);

@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,9 +38,9 @@ public:
 /// A file of one JSON object per line; each line is written at once.
 class train_log {
 public:
-    /// Begins anew, or, taken up before `resumed_at`, keeps the lines of the steps before it.
-    /// Errors  resource_error write_failed, usage_error unwritable_output.
-    train_log(std::filesystem::path path, std::optional<std::uint64_t> resumed_at);
+    /// Begins anew, or, taken up before `resumed_at`, keeps the lines of the steps before it. None of `inputs` may be the log.
+    /// Errors  resource_error write_failed, usage_error unwritable_output, same_file.
+    train_log(std::filesystem::path path, std::optional<std::uint64_t> resumed_at, std::span<std::filesystem::path const> inputs);
     train_log(train_log const&) = delete;
     train_log& operator=(train_log const&) = delete;
     ~train_log();
@@ -72,7 +73,7 @@ void require_one_run(gradient_exchange& ranks, json_value const& asked);
 /// The label of each sample, of the first label set.
 [[nodiscard]] std::vector<std::int64_t> first_labels(train_source const& data);
 
-/// What a run is made of. Of several ranks (the trainer's exchange) the first alone has a log and `save`. `samples` are the numbers of those of `data` that are trained on.
+/// What a run is made of. Of several ranks (the trainer's exchange) the first alone has a log and `save`. `samples` are the numbers of those of `data` that are trained on; none: all.
 struct train_job {
     trainer& training;
     train_source const& data;
@@ -84,6 +85,7 @@ struct train_job {
     train_log* log = nullptr;
     std::function<void()> save{};            ///< a checkpoint of where it stands
     std::uint64_t save_every = 0;            ///< steps; 0: never
+    std::function<void(std::size_t)> on_readers{}; ///< told how many threads decode videos ahead, where there are to be any
 };
 
 struct train_outcome {

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -52,8 +53,19 @@ struct video_reading {
     std::uint64_t seed = 0;
 };
 
-/// Errors  as labelled_clips and read_video_list; label sets or classes that are not the model's -> model_error bad_labels.
-[[nodiscard]] std::unique_ptr<train_source> open_train_source(std::filesystem::path const& path, vit_config const& config,
-                                                              std::function<video_reading()> const& reading, console const& out);
+/// DATA or --val as it is given: a file of clips, or a list. A list is read at once, so that its videos count among the inputs.
+struct train_data {
+    std::filesystem::path path;
+    std::optional<video_list> videos{}; ///< of a list
+
+    /// Errors  as video_list.
+    explicit train_data(std::filesystem::path data);
+
+    /// Errors  the file, or a video of the list, is `output` -> usage_error same_file.
+    void require_output(std::filesystem::path const& output) const;
+};
+
+/// Errors  as labelled_clips; label sets or classes that are not the model's -> model_error bad_labels.
+[[nodiscard]] std::unique_ptr<train_source> open_train_source(train_data data, vit_config const& config, std::function<video_reading()> const& reading, console const& out);
 
 } // namespace zeroi2v::program

@@ -1,52 +1,86 @@
 #include "video_list.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/atomic_file.hpp>
+#include <zeroi2v/io/crc32.hpp>
 #include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/text_file.hpp>
 
 #include <algorithm>
 #include <charconv>
-#include <string_view>
+#include <limits>
+#include <optional>
+#include <span>
 #include <system_error>
+#include <utility>
 
 namespace zeroi2v::program {
+namespace {
 
-std::vector<listed_video> read_video_list(std::filesystem::path const& path) {
-    auto const text = read_text_file(path);
-    std::string const name = printable(path.native(), 4096);
-    std::vector<listed_video> videos;
-    std::size_t number = 0;
-    std::string_view rest = text;
-    if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
-    while (!rest.empty()) {
-        ++number;
-        auto const end = std::min(rest.find('\n'), rest.size());
-        auto line = rest.substr(0, end);
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-        auto const is_blank = [](char c) { return c == ' ' || c == '\t' || c == '\r'; };
-        while (!line.empty() && is_blank(line.back())) line.remove_suffix(1);
-        if (line.empty()) continue;
-        auto const blank = line.find_last_of(" \t");
-        auto const digits = blank == std::string_view::npos ? std::string_view{} : line.substr(blank + 1);
-        std::size_t label = 0;
-        auto const [stop, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), label);
-        auto video = blank == std::string_view::npos ? std::string_view{} : line.substr(0, blank);
-        while (!video.empty() && is_blank(video.back())) video.remove_suffix(1);
-        if (fault != std::errc{} || stop != digits.data() + digits.size() || digits.empty() || video.empty())
-            throw usage_error{error_code::usage, name + ": line " + std::to_string(number) + ": '" + printable(line, 200) + "' found, a path, a blank and a class number expected"};
-        if (video.find('\0') != std::string_view::npos)
-            throw usage_error{error_code::usage, name + ": line " + std::to_string(number) + ": a NUL byte found, a path without one expected"};
-        videos.push_back({std::string{video}, path.parent_path() / std::filesystem::path{std::string{video}}, label, number});
-    }
-    if (videos.empty()) throw usage_error{error_code::usage, name + ": no line found, at least one video expected"};
-    return videos;
+static_assert(largest_text_file <= std::numeric_limits<std::uint32_t>::max());
+
+struct entry {
+    std::string_view video;
+    std::uint64_t label;
+};
+
+std::string_view without_blanks_behind(std::string_view text) noexcept {
+    auto const last = text.find_last_not_of(" \t\r");
+    return text.substr(0, last == std::string_view::npos ? 0 : last + 1);
 }
 
-void require_classes(std::vector<listed_video> const& videos, std::filesystem::path const& list, std::size_t classes) {
-    for (auto const& video : videos)
-        if (video.label >= classes)
-            throw model_error{error_code::bad_labels, printable(list.native(), 4096) + ": line " + std::to_string(video.line) + ": class "
-                                                          + std::to_string(video.label) + " found, 0 to " + std::to_string(classes - 1) + " expected"};
+/// What a line says that is not empty; nothing where it is none of `path label`.
+std::optional<entry> entry_of(std::string_view line) noexcept {
+    auto const blank = line.find_last_of(" \t");
+    if (blank == std::string_view::npos) return std::nullopt;
+    auto const digits = line.substr(blank + 1);
+    entry result{without_blanks_behind(line.substr(0, blank)), 0};
+    auto const [stop, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), result.label);
+    if (fault != std::errc{} || stop != digits.data() + digits.size() || result.video.empty()) return std::nullopt;
+    return result;
+}
+
+entry entry_at(std::string_view text, std::size_t begin) noexcept {
+    return entry_of(without_blanks_behind(text.substr(begin, text.find('\n', begin) - begin))).value_or(entry{});
+}
+
+} // namespace
+
+video_list::video_list(std::filesystem::path path)
+    : name_{printable(path.native(), 4096)}, folder_{path.parent_path()}, text_{read_text_file(path, error_code::usage)} {
+    std::size_t lines_with_text = 0;
+    for (text_lines lines{text_}; lines.next();) {
+        auto const line = without_blanks_behind(lines.line());
+        if (line.empty()) continue;
+        if (!entry_of(line))
+            throw usage_error{error_code::usage, name_ + ": line " + std::to_string(lines.number()) + ": '" + printable(line, 200)
+                                                     + "' found, a path, a blank and a class number expected"};
+        ++lines_with_text;
+    }
+    if (lines_with_text == 0) throw usage_error{error_code::usage, name_ + ": no line found, at least one video expected"};
+    begins_.reserve(lines_with_text); // counted before: a vector that grows takes twice as much
+    for (text_lines lines{text_}; lines.next();)
+        if (!without_blanks_behind(lines.line()).empty()) begins_.push_back(static_cast<std::uint32_t>(lines.offset()));
+}
+
+std::string_view video_list::text(std::size_t i) const noexcept { return entry_at(text_, begins_[i]).video; }
+
+std::uint64_t video_list::label(std::size_t i) const noexcept { return entry_at(text_, begins_[i]).label; }
+
+std::uint32_t video_list::checksum() const noexcept { return crc32::of(std::as_bytes(std::span{text_.data(), text_.size()})); }
+
+void video_list::require_classes(std::size_t classes) const {
+    for (std::size_t i = 0; i < size(); ++i)
+        if (label(i) >= classes) {
+            auto const line = 1 + std::ranges::count(std::string_view{text_}.substr(0, begins_[i]), '\n');
+            throw model_error{error_code::bad_labels, name_ + ": line " + std::to_string(line) + ": class " + std::to_string(label(i)) + " found, 0 to "
+                                                          + std::to_string(classes - 1) + " expected"};
+        }
+}
+
+void video_list::require_output(std::filesystem::path const& output) const {
+    replaced_file const replaced{output};
+    for (std::size_t i = 0; replaced.exists() && i < size(); ++i) replaced.require_not_in(path(i));
 }
 
 } // namespace zeroi2v::program

@@ -2,25 +2,43 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace zeroi2v::program {
 
-struct listed_video {
-    std::string text; ///< as the list has it
-    std::filesystem::path path;
-    std::size_t label;
-    std::size_t line;
-};
-
 /// `path label` per line, the label after the last blank; paths are relative to the list's folder.
-/// A byte order mark at the beginning is passed over.
-/// Errors  unreadable, a line without a label, or a NUL byte in a path -> usage_error.
-[[nodiscard]] std::vector<listed_video> read_video_list(std::filesystem::path const& path);
+///
+/// Kept as its text and where its lines begin: at most twice the file in memory.
+class video_list {
+public:
+    /// Errors  unreadable, UTF-16, a NUL byte, a line without a label, no line at all -> usage_error.
+    explicit video_list(std::filesystem::path path);
 
-/// Errors  a label that is no class -> model_error bad_labels with its line.
-void require_classes(std::vector<listed_video> const& videos, std::filesystem::path const& list, std::size_t classes);
+    /// What messages call it.
+    [[nodiscard]] std::string const& name() const noexcept { return name_; }
+    [[nodiscard]] std::size_t size() const noexcept { return begins_.size(); }
+    /// The path of video i, as the list has it.
+    [[nodiscard]] std::string_view text(std::size_t i) const noexcept;
+    [[nodiscard]] std::filesystem::path path(std::size_t i) const { return folder_ / text(i); }
+    [[nodiscard]] std::uint64_t label(std::size_t i) const noexcept;
+    /// CRC-32 of the text.
+    [[nodiscard]] std::uint32_t checksum() const noexcept;
+
+    /// Errors  a label that is no class -> model_error bad_labels with its line.
+    void require_classes(std::size_t classes) const;
+    /// Errors  a video of the list, or what lies in a folder of the list, is `output`, by device and inode -> usage_error same_file.
+    /// Cost    one look at the file system for each video where `output` exists.
+    void require_output(std::filesystem::path const& output) const;
+
+private:
+    std::string name_;
+    std::filesystem::path folder_;
+    std::string text_;
+    std::vector<std::uint32_t> begins_; ///< of the lines in text_
+};
 
 } // namespace zeroi2v::program

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -240,6 +241,204 @@ TEST_CASE("clips: malformed 3, of another shape 4") {
     zeroi2v::write_safetensors(here / "clips.safetensors", {{"clip", nan}});
     check_error(logits(here / "clips.safetensors"), 4, "nonfinite_logits");
     CHECK(!fs::exists(here / "out"));
+}
+
+TEST_CASE("texts of every editor: labels, lists and configurations alike") {
+    scratch const here;
+    auto const model = moving_shapes("both.safetensors"), video = moving_shapes("disc_clockwise.mp4");
+    auto const labels = [&](std::string const& bytes) { return run({"classify", model, video, "--labels", here.file("l.txt", bytes), "--json", "-q"}); };
+    auto const list = [&](std::string const& bytes) { return run({"eval", model, here.file("list.txt", bytes), "--json", "-q"}); };
+    auto const training = [&](std::string const& bytes) {
+        return run({"train", model, here.file("list.txt", bytes), "-o", here / "out", "--steps", "1", "--batch", "1", "-q"});
+    };
+    auto const config = [&](std::string const& bytes) {
+        fs::remove(here / "out");
+        return run({"convert", model, "-o", here / "out", "--config", here.file("c.json", bytes), "-q"});
+    };
+    std::string const names_lf = content_of(moving_shapes("labels.txt")), list_lf = video + " 0\n" + video + " 1\n", config_lf = content_of(moving_shapes("config.json"));
+    auto const crlf = [](std::string text) {
+        for (std::size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 2) text.replace(at, 1, "\r\n");
+        return text;
+    };
+    auto const cut = [](std::string text) {
+        while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
+        return text;
+    };
+    auto const top = [](outcome const& found) { return json::parse(found.out).at(0).at("top"); };
+    auto const expected_names = top(labels(names_lf));
+    CHECK(expected_names.at(0).at("label").get<std::string>().find('\r') == std::string::npos);
+    std::string const mark = "\xEF\xBB\xBF";
+    for (std::string const& begin : {std::string{}, mark})
+        for (bool const windows : {false, true})
+            for (bool const whole : {false, true}) {
+                CAPTURE(begin.size());
+                CAPTURE(windows);
+                CAPTURE(whole);
+                auto const form = [&](std::string text) {
+                    if (windows) text = crlf(text);
+                    return begin + (whole ? text : cut(text));
+                };
+                auto const found = labels(form(names_lf));
+                check_success(found);
+                CHECK(top(found) == expected_names);
+                auto const evaluated = list(form(list_lf));
+                check_success(evaluated);
+                CHECK(json::parse(evaluated.out).at("evaluated") == 2);
+                check_success(config(form(config_lf)));
+            }
+    auto const utf16 = [](std::string const& text, bool big, bool marked) {
+        std::string result = !marked ? "" : big ? "\xFE\xFF" : "\xFF\xFE";
+        for (char const c : text) {
+            if (big) result += '\0';
+            result += c;
+            if (!big) result += '\0';
+        }
+        return result;
+    };
+    fs::remove(here / "out");
+    for (bool const big : {false, true})
+        for (bool const marked : {false, true})
+            for (bool const windows : {false, true}) {
+                auto const form = [&](std::string const& text) { return utf16(cut(windows ? crlf(text) : text), big, marked); };
+                check_error(labels(form(names_lf)), 2, "bad_labels", {"l.txt", "UTF-16 found, UTF-8 expected"});
+                check_error(list(form(list_lf)), 2, "usage", {"list.txt", "UTF-16 found, UTF-8 expected"});
+                check_error(training(form(list_lf)), 2, "usage", {"list.txt", "UTF-16 found, UTF-8 expected"});
+                check_error(config(form(config_lf)), 2, "bad_json", {"c.json", "UTF-16 found, UTF-8 expected"});
+            }
+    for (std::size_t const at : {std::size_t{0}, std::size_t{9}, names_lf.size()})
+        check_error(labels(std::string{names_lf}.insert(at, 1, '\0')), 2, "bad_labels", {"NUL"});
+    check_error(list(list_lf + std::string(1, '\0')), 2, "usage", {"NUL"});
+    check_error(training(list_lf + std::string(1, '\0')), 2, "usage", {"NUL"});
+    check_error(config(config_lf + std::string(1, '\0')), 2, "bad_json", {"NUL"});
+    CHECK(!fs::exists(here / "out"));
+}
+
+TEST_CASE("labels are read no further than one more than the classes, and lists take at most four times their size in memory") {
+    scratch const here;
+    auto const model = moving_shapes("both.safetensors"), video = moving_shapes("disc_clockwise.mp4");
+    constexpr std::size_t megabyte = 1000000, size = 60 * megabyte;
+    auto const plain = run({"classify", model, video, "-q"}).peak_bytes;
+    auto const labels = [&](std::string const& text) { return run({"classify", model, video, "--labels", here.file("l.txt", text), "-q"}); };
+    auto const few = labels(std::string(size, '\n'));
+    check_error(few, 4, "bad_labels", {"0 class names found"});
+    CHECK(few.peak_bytes < 2 * size + plain); // once, not a line at a time
+    std::string names;
+    for (std::size_t i = 0; names.size() < size; ++i) names += "a\n";
+    auto const many = labels(names);
+    check_error(many, 4, "bad_labels", {"more than "});
+    CHECK(many.peak_bytes < 2 * size + plain);
+    CHECK(labels(content_of(moving_shapes("labels.txt")) + std::string(1000, '\n')).status == 0);
+
+    std::string lines;
+    for (std::size_t i = 0; i < size / 4; ++i) lines += "a 0\n";
+    lines += "a 1000\n"; // no class: the list is read, and that is found
+    auto const list = here.file("list.txt", lines);
+    for (std::vector<std::string> const& words : {std::vector<std::string>{"eval", model, list}, {"train", model, list, "-o", here / "out", "--steps", "1"}}) {
+        auto const found = run(words);
+        check_error(found, 4, "bad_labels", {"line 15000001", "class 1000"});
+        CHECK(found.peak_bytes < 4 * size + 16 * megabyte + plain);
+    }
+    lines.resize(size);
+    here.file("list.txt", lines);
+    auto const found = run({"train", model, list, "-o", here / "out", "--steps", "1", "--order", "given", "--bad-videos", "0", "--decode-threads", "1", "-q"});
+    CHECK(found.status == 5);
+    CHECK(found.peak_bytes < 4 * size + 16 * megabyte + plain);
+    CHECK(!fs::exists(here / "out"));
+}
+
+TEST_CASE("control characters of labels and paths reach no terminal: \\uXXXX in text and JSON, U+FFFD in a page") {
+    scratch const here;
+    auto const model = moving_shapes("both.safetensors");
+    // Every one of them, in names of two classes, and some in the name of a video.
+    std::string controls, shown, replaced;
+    for (unsigned point : {0x01U, 0x07U, 0x08U, 0x0BU, 0x0CU, 0x1BU, 0x1FU, 0x7FU, 0x80U, 0x9BU, 0x9FU, 0x202AU, 0x202BU, 0x202CU, 0x202DU, 0x202EU, 0x2066U, 0x2067U, 0x2068U, 0x2069U}) {
+        if (point < 0x80U) controls += static_cast<char>(point);
+        else if (point < 0x800U) controls.append(1, static_cast<char>(0xC0U | point >> 6U)).append(1, static_cast<char>(0x80U | (point & 0x3FU)));
+        else controls.append(1, '\xE2').append(1, static_cast<char>(0x80U | (point >> 6U & 0x3FU))).append(1, static_cast<char>(0x80U | (point & 0x3FU)));
+        char escape[8]{};
+        std::snprintf(escape, sizeof escape, "\\u%04x", point);
+        shown += escape;
+        replaced += "\xEF\xBF\xBD";
+    }
+    std::string names;
+    auto const classes = static_cast<std::size_t>(std::ranges::count(content_of(moving_shapes("labels.txt")), '\n'));
+    for (std::size_t i = 0; i < classes; ++i) names += "[" + controls + "]\n";
+    auto const labels = here.file("l.txt", names);
+    auto const video = here.file("v\x1b[31m\xE2\x80\xAE.mp4", content_of(moving_shapes("disc_clockwise.mp4")));
+    auto const missing = here / "none\xC2\x9b.mp4";
+    auto const is_clean = [](std::string const& text) {
+        return std::ranges::none_of(text, [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') || c == '\x7f'; })
+               && text.find("\xC2\x80") == std::string::npos && text.find("\xC2\x9B") == std::string::npos && text.find("\xC2\x9F") == std::string::npos
+               && text.find("\xE2\x80\xAE") == std::string::npos && text.find("\xE2\x81\xA6") == std::string::npos;
+    };
+    CHECK(!is_clean(controls));
+    auto const text = run({"classify", model, video, missing, "--labels", labels});
+    CHECK(text.status == 5);
+    CHECK(is_clean(text.out));
+    CHECK(is_clean(text.err));
+    CHECK(text.out.find("[" + shown + "]") != std::string::npos);
+    CHECK(text.out.find("v\\u001b[31m\\u202e.mp4") != std::string::npos);
+    CHECK(text.err.find("none\\u009b.mp4") != std::string::npos);
+    auto const document = run({"classify", model, video, missing, "--labels", labels, "--json"});
+    CHECK(is_clean(document.out));
+    CHECK(document.out.find("\\u009b") != std::string::npos);
+    CHECK(document.out.find("\\u007f") != std::string::npos);
+    auto const parsed = json::parse(document.out);
+    CHECK(parsed.at(0).at("video") == video);
+    CHECK(parsed.at(1).at("video") == missing);
+    CHECK(parsed.at(0).at("top").at(0).at("label") == "[" + controls + "]");
+    CHECK(run({"classify", model, video, missing, "--labels", labels, "--html", here / "page.html"}).status == 5);
+    auto const page = content_of(here / "page.html");
+    CHECK(is_clean(page));
+    CHECK(page.find("[" + replaced + "]") != std::string::npos);
+    auto const list = here.file("list.txt", fs::path{video}.filename().native() + " 0\nnone\xC2\x9b.mp4 0\n");
+    auto const evaluated = run({"eval", model, list, "--json"});
+    CHECK(is_clean(evaluated.out));
+    CHECK(is_clean(evaluated.err));
+    CHECK(json::parse(evaluated.out).at("errors").at(0).at("video") == "none\xC2\x9b.mp4");
+    check_error(run({"classify", model, video, "--sampling", controls}), 2, "bad_option", {shown.substr(0, 30)});
+}
+
+TEST_CASE("threads that the system refuses are done without, with one notice, or asked for in vain with status 7") {
+    scratch const here; // what a user without rights needs is copied to where that user may read
+    here.open_to_all();
+    auto const copied = [&](std::string const& from, std::string const& name) {
+        auto const path = here.file(name, content_of(from));
+        fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write | fs::perms::others_read);
+        return path;
+    };
+    auto const model = copied(moving_shapes("both.safetensors"), "model.safetensors"), list = copied(moving_shapes("list.txt"), "list.txt");
+    for (std::string const name : {"disc_clockwise.mp4", "disc_clockwise_reversed.mp4", "bar_growing.mp4", "post_hue_down.mp4"}) copied(moving_shapes(name), name);
+    auto const start = copied(test_data("training/start.safetensors"), "start.safetensors"), data = copied(test_data("training/train.safetensors"), "train.safetensors"),
+               config = copied(test_data("training/config.json"), "config.json");
+    conditions const alone{.processes = 1, .without_rights = true};
+    auto const noticed = [&](std::vector<std::string> const& words, std::vector<std::string> const& notices) {
+        CAPTURE(words[0]);
+        auto const found = run(words, alone);
+        std::string expected;
+        for (auto const& each : notices) expected += "zeroi2v: " + each + "\n";
+        CHECK(found.status == 0);
+        CHECK(found.err == expected);
+    };
+    std::string const four = "--threads: 4 wanted, the system gave 1", readers = "--decode-threads: 3 wanted, the system gave 0";
+    noticed({"train", model, list, "-o", here / "a", "--steps", "2", "--batch", "2", "--threads", "4", "--decode-threads", "3"}, {four, readers});
+    noticed({"few-shot", model, list, "--val", list, "--shots", "1", "--draws", "2", "--steps", "1", "--batch", "1", "--threads", "4", "--decode-threads", "3"}, {four, readers});
+    noticed({"train", start, data, "-o", here / "b", "--config", config, "--steps", "1", "--batch", "2", "--threads", "4"}, {four});
+    noticed({"merge", model, "-o", here / "c", "--threads", "4"}, {four});
+    // The same bits as with threads.
+    check_success(run({"train", model, list, "-o", here / "d", "--steps", "2", "--batch", "2", "--threads", "2", "-q"}));
+    CHECK(content_of(here / "a") == content_of(here / "d"));
+    for (std::vector<std::string> const& words : {std::vector<std::string>{"classify", model, here / "disc_clockwise.mp4"}, {"eval", model, list},
+                                                  {"features", model, here / "disc_clockwise.mp4", "-o", here / "e"}}) {
+        CAPTURE(words[0]);
+        auto several = words, one = words;
+        several.insert(several.end(), {"--threads", "4"});
+        one.insert(one.end(), {"--threads", "1"});
+        auto const found = run(several, alone);
+        CHECK((found.status == 0 || found.status == 7));
+        CHECK(found.err.find(found.status == 0 ? four : "thread_unavailable") != std::string::npos);
+        check_success(run(one, alone));
+    }
 }
 
 TEST_CASE("C: merges that must not be") {

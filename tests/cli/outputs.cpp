@@ -45,6 +45,37 @@ TEST_CASE("an output is judged before any work") {
     CHECK(here.names() == std::vector<std::string>{"fifo", "folder", "locked"});
 }
 
+TEST_CASE("a folder that may be entered and written but not listed takes every output") {
+    scratch const here; // what a user without rights needs is copied to where that user may read
+    here.open_to_all();
+    fs::create_directory(here / "box");
+    fs::permissions(here / "box", fs::perms::others_write | fs::perms::others_exec | fs::perms::owner_write | fs::perms::owner_exec);
+    auto const copied = [&](std::string const& from, std::string const& name) {
+        auto const path = here.file(name, content_of(from));
+        fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write | fs::perms::others_read);
+        return path;
+    };
+    auto const model = copied(moving_shapes("both.safetensors"), "model.safetensors"), video = copied(moving_shapes("disc_clockwise.mp4"), "v.mp4");
+    auto const list = copied(moving_shapes("list.txt"), "list.txt");
+    for (std::string const name : {"disc_clockwise.mp4", "disc_clockwise_reversed.mp4", "bar_growing.mp4", "post_hue_down.mp4"}) copied(moving_shapes(name), name);
+    conditions const nobody{.without_rights = true};
+    check_success(run({"merge", model, "-o", here / "box/merged", "-q"}, nobody));
+    auto const page = run({"classify", model, video, "--html", here / "box/page.html"}, nobody);
+    CHECK(page.status == 0);
+    check_success(run({"preprocess", video, "-o", here / "box/clips", "--config", copied(moving_shapes("config.json"), "config.json"), "--sampling", "uniform", "--clips", "1", "--crops",
+                       "1", "--resize", "32", "--normalize", "zeroi2v", "-q"}, nobody));
+    check_success(run({"train", model, list, "-o", here / "box/trained", "--log", here / "box/log", "--steps", "2", "--batch", "1", "--checkpoint-every", "1", "-q"}, nobody));
+    fs::permissions(here / "box", fs::perms::all);
+    std::vector<std::string> names;
+    for (auto const& each : fs::directory_iterator{here / "box"}) names.push_back(each.path().filename().native());
+    std::ranges::sort(names);
+    CHECK(names == std::vector<std::string>{"clips", "log", "merged", "page.html", "trained"});
+    // Without the right to write it is refused as before.
+    fs::permissions(here / "box", fs::perms::others_exec | fs::perms::owner_exec);
+    check_error(run({"merge", model, "-o", here / "box/merged2", "-q"}, nobody), 2, "unwritable_output", {"box"});
+    fs::permissions(here / "box", fs::perms::all);
+}
+
 TEST_CASE("an input is never replaced, whatever it is called") {
     scratch const here;
     auto const bytes = content_of(test_data("formats/half.pth"));
@@ -63,6 +94,24 @@ TEST_CASE("an input is never replaced, whatever it is called") {
     check_error(run({"preprocess", video, "-o", video, "--preset", "clip-b16-k400-8f"}), 2, "same_file");
     check_error(run({"classify", test_data("b16_short/adapted.pth"), video, "--config", config, "--html", video}), 2, "same_file");
     CHECK(content_of(in) == bytes);
+    auto const labels = here.file("names.txt", "a\n");
+    check_error(run({"classify", test_data("b16_short/adapted.pth"), video, "--config", config, "--labels", labels, "--html", labels}), 2, "same_file", {"names.txt"});
+    CHECK(content_of(labels) == "a\n");
+    check_error(run({"features", test_data("b16_short/adapted.pth"), video, "-o", video, "--config", config}), 2, "same_file");
+    check_error(run({"init", in, "-o", in, "--config", config}), 2, "same_file");
+    check_error(run({"init", "-o", config, "--config", config}), 2, "same_file");
+    CHECK(content_of(video) == content_of(demo_video()));
+    CHECK(content_of(config) == content_of(test_data("b16_short/config.json")));
+}
+
+TEST_CASE("a link that leads nowhere as output stays a link, and the output appears where it leads") {
+    scratch const here;
+    fs::create_symlink("new", here / "link");
+    check_success(run({"convert", test_data("formats/half.pth"), "-o", here / "link", "-q"}));
+    CHECK(fs::is_symlink(here / "link"));
+    CHECK(here.names() == std::vector<std::string>{"link", "new"});
+    fs::create_symlink("none/new", here / "lost");
+    check_error(run(convert(test_data("formats/half.pth"), here / "lost")), 2, "unwritable_output", {"lost", "folder"});
 }
 
 TEST_CASE("an existing output is replaced in one step, and kept where the work fails") {

@@ -18,6 +18,7 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -42,6 +43,7 @@ struct pipe_ends {
 };
 
 [[noreturn]] void become_program(std::vector<std::string> const& arguments, conditions const& how, int out, int err) {
+    int const program = how.without_rights ? ::open(ZEROI2V_PROGRAM, O_RDONLY | O_CLOEXEC) : -1; // in folders that user may not enter
     for (auto const& [name, value] : how.environment) {
         if (value.empty()) ::unsetenv(name.c_str());
         else ::setenv(name.c_str(), value.c_str(), 1);
@@ -62,12 +64,18 @@ struct pipe_ends {
     else if (how.to == conditions::output::full) ::dup2(::open("/dev/full", O_WRONLY), STDOUT_FILENO);
     else ::dup2(out, STDOUT_FILENO);
     ::dup2(err, STDERR_FILENO);
+    if (how.without_rights && ::geteuid() == 0 && (::setgroups(0, nullptr) != 0 || ::setgid(65534) != 0 || ::setuid(65534) != 0)) ::_exit(127);
+    if (how.processes > 0) { // behind setuid: beyond the limit execve would fail
+        rlimit const limit{how.processes, how.processes};
+        ::setrlimit(RLIMIT_NPROC, &limit);
+    }
     std::vector<char*> words;
     for (auto const& word : how.launcher) words.push_back(const_cast<char*>(word.c_str()));
     words.push_back(const_cast<char*>(how.launcher.empty() ? "zeroi2v" : ZEROI2V_PROGRAM));
     for (auto const& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
     words.push_back(nullptr);
-    if (how.launcher.empty()) ::execv(ZEROI2V_PROGRAM, words.data());
+    if (how.without_rights) ::fexecve(program, words.data(), environ);
+    else if (how.launcher.empty()) ::execv(ZEROI2V_PROGRAM, words.data());
     else ::execvp(words[0], words.data());
     ::_exit(127);
 }
@@ -129,7 +137,9 @@ outcome run(std::vector<std::string> const& arguments, conditions const& how) {
         if (out.read < 0 && err.read < 0) break;
     }
     int status = 0;
-    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+    rusage used{};
+    while (::wait4(child, &status, 0, &used) < 0 && errno == EINTR) {}
+    result.peak_bytes = static_cast<std::size_t>(used.ru_maxrss) * 1024;
     result.status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
     result.seconds = since();
     return result;
@@ -146,6 +156,8 @@ scratch::~scratch() {
     fs::remove_all(path_, ignored);
 }
 
+void scratch::open_to_all() const { fs::permissions(path_, fs::perms::all); }
+
 std::string scratch::file(std::string_view name, std::string_view content) const {
     std::ofstream stream{path_ / name, std::ios::binary};
     stream << content;
@@ -160,6 +172,7 @@ std::vector<std::string> scratch::names() const {
 }
 
 std::string test_data(std::string_view name) { return std::string{ZEROI2V_TEST_DATA} + "/" + std::string{name}; }
+std::string moving_shapes(std::string_view name) { return ZEROI2V_SOURCE_DIR "/examples/data/moving_shapes/" + std::string{name}; }
 std::string demo_video() { return ZEROI2V_SOURCE_DIR "/examples/data/demo.mp4"; }
 
 std::string content_of(fs::path const& path) {

@@ -25,6 +25,7 @@ struct outcome {
     std::string out;    ///< stdout
     std::string err;    ///< stderr
     double seconds = 0;
+    std::size_t peak_bytes = 0; ///< of memory
 };
 
 /// How to run, where it is not the plain way.
@@ -38,6 +39,8 @@ struct conditions {
     fs::path watched{};
     std::size_t address_space = 0;                    ///< RLIMIT_AS in bytes; 0: as it is
     std::size_t file_size = 0;                        ///< RLIMIT_FSIZE in bytes, as `ulimit -f`; 0: as it is
+    std::size_t processes = 0;                        ///< RLIMIT_NPROC; 0: as it is. Root has no such limit.
+    bool without_rights = false;                      ///< as the user nobody, where the tests run as root
     double limit_s = 60;                              ///< then it is killed, and the test fails
     std::vector<std::string> launcher{};              ///< words in front of the program's: mpirun and its options
     std::function<int(int)> receiver{};               ///< whom `signal` is sent, given the process that was started; none: that one
@@ -59,6 +62,8 @@ public:
 
     [[nodiscard]] fs::path const& path() const noexcept { return path_; }
     [[nodiscard]] std::string operator/(std::string_view name) const { return (path_ / name).native(); }
+    /// Lets every user read and write here.
+    void open_to_all() const;
     /// Writes a file and gives its path.
     std::string file(std::string_view name, std::string_view content) const;
     /// Names of all files in it, sorted.
@@ -70,6 +75,8 @@ private:
 
 /// A path in tests/data.
 [[nodiscard]] std::string test_data(std::string_view name);
+/// A path in examples/data/moving_shapes: small videos, a list of them, and a model of their classes.
+[[nodiscard]] std::string moving_shapes(std::string_view name);
 /// examples/data/demo.mp4
 [[nodiscard]] std::string demo_video();
 [[nodiscard]] std::string content_of(fs::path const& path);

@@ -14,6 +14,8 @@
 #include <sstream>
 #include <thread>
 
+#include <sys/stat.h>
+
 using namespace cli;
 using zeroi2v::read_safetensors;
 using zeroi2v::stored_tensor;
@@ -133,12 +135,14 @@ TEST_CASE("train: a damaged checkpoint is named and the one before it taken; two
     content[content.size() - 5] = static_cast<char>(content[content.size() - 5] ^ 1);
     here.file(*newest, content);
     here.file("out.ckpt-1x", "another file");
-    here.file("out.ckpt-500", "torn");
+    here.file("out.ckpt-500", content.substr(0, content.size() / 2)); // torn
+    here.file("out.ckpt-501", "");
     auto const resumed = run(plus(words, {"--resume"}));
     CHECK(resumed.status == 0);
     CHECK(resumed.err.find(*newest) != std::string::npos);
     CHECK(resumed.err.find("checksum") != std::string::npos);
     CHECK(resumed.err.find("out.ckpt-500") != std::string::npos);
+    CHECK(resumed.err.find("out.ckpt-501") != std::string::npos);
     CHECK(content_of(here / "out") == content_of(straight / "out"));
     CHECK(here.names() == std::vector<std::string>{"out", "out.ckpt-1x"});
 
@@ -211,7 +215,6 @@ TEST_CASE("train: a file system that fails at any call loses nothing: path and r
         }
         REQUIRE(temporaries.size() == 5);
     }
-    std::string const rename = numbers["name"].back() == 2 ? "renameat2" : "renameat";
     struct fault { std::string call, errno_name, words; };
     std::vector<fault> const faults{{"fsync", "EIO", "cannot be made durable: Input/output error"}, {"folder", "EIO", "its folder cannot be made durable: Input/output error"},
                                     {"close", "EIO", "cannot be closed: Input/output error"}, {"renameat", "EIO", "cannot be put in place: Input/output error"},
@@ -221,6 +224,7 @@ TEST_CASE("train: a file system that fails at any call loses nothing: path and r
         for (std::size_t const file : {3U, 4U}) { // the third checkpoint; the output
             auto const& of_file = numbers[fault.call + " " + std::to_string(file)];
             REQUIRE(!of_file.empty());
+            std::string const rename = numbers["name"][file] == 2 ? "renameat2" : "renameat";
             std::string const call = fault.call == "folder" ? "fsync" : fault.call == "renameat" ? rename : fault.call;
             CAPTURE(fault.call);
             CAPTURE(fault.errno_name);
@@ -267,7 +271,222 @@ TEST_CASE("train: two runs may not write one output; a lock that a killed run le
     for (auto const& name : here.names())
         if (name != "out.lock") fs::remove(here / name);
     check_success(run(command(here / "out", {"--steps", "2", "--quiet"})));
+    CHECK(here.names() == std::vector<std::string>{"out", "out.lock"}); // not this run's to remove
+    fs::remove(here / "out.lock");
+    check_success(run(command(here / "out", {"--steps", "2", "--quiet"})));
     CHECK(here.names() == std::vector<std::string>{"out"});
+}
+
+TEST_CASE("train: what stands under the lock's name and is no lock stays, and the run does not begin") {
+    std::vector<std::string> const two{"--steps", "2", "--batch", "2", "--checkpoint-every", "1", "--quiet"};
+    scratch const here;
+    auto const out = here / "t", lock = here / "t.lock";
+    auto const refused = [&](std::vector<std::string> const& words, char const* code, std::vector<std::string_view> const& parts) {
+        auto const before = here.names();
+        auto const content = fs::is_regular_file(lock) ? content_of(lock) : "";
+        check_error(run(words), 2, code, parts);
+        CHECK(here.names() == before);
+        if (fs::is_regular_file(lock)) CHECK(content_of(lock) == content);
+    };
+    here.file("t.lock", "my precious notes");
+    refused(command(out, two), "unwritable_output", {"t.lock", "17 bytes found"});
+    fs::remove(lock);
+    fs::create_symlink("newvictim", lock);
+    refused(command(out, two), "unwritable_output", {"t.lock"});
+    here.file("newvictim", ""); // the link leads to what might be a lock
+    refused(command(out, two), "unwritable_output", {"t.lock"});
+    CHECK(fs::is_symlink(lock));
+    fs::remove(lock);
+    fs::remove(here / "newvictim");
+    fs::create_directory(lock);
+    refused(command(out, two), "unwritable_output", {"t.lock"});
+    fs::remove(lock);
+    CHECK(::mkfifo(lock.c_str(), 0600) == 0);
+    refused(command(out, two), "unwritable_output", {"t.lock"});
+    fs::remove(lock);
+
+    // Inputs and outputs under that name, by any way to them.
+    fs::copy_file(golden("start.safetensors"), lock);
+    refused({"train", lock, golden("train.safetensors"), "-o", out, "--config", golden("config.json"), "--steps", "2", "-q"}, "same_file", {"t.lock"});
+    fs::create_hard_link(lock, here / "start");
+    refused({"train", here / "start", golden("train.safetensors"), "-o", out, "--config", golden("config.json"), "--steps", "2", "-q"}, "same_file", {"t.lock"});
+    fs::remove(lock);
+    fs::copy_file(golden("train.safetensors"), lock);
+    refused({"train", golden("start.safetensors"), lock, "-o", out, "--config", golden("config.json"), "--steps", "2", "-q"}, "same_file", {"t.lock"});
+    refused(plus(command(out, two), {"--val", lock}), "same_file", {"t.lock"});
+    fs::remove(lock);
+    fs::copy_file(golden("config.json"), lock);
+    refused({"train", golden("start.safetensors"), golden("train.safetensors"), "-o", out, "--config", lock, "--steps", "2", "-q"}, "same_file", {"t.lock"});
+    fs::remove(lock);
+    refused(plus(command(out, two), {"--log", lock}), "same_file", {"--log", "t.lock"});
+    fs::create_symlink("t.lock", here / "log");
+    refused(plus(command(out, two), {"--log", here / "log"}), "same_file", {"--log"});
+    fs::remove(here / "log");
+    here.file("log", "");
+    fs::create_hard_link(here / "log", lock); // empty, but the run's own log
+    refused(plus(command(out, two), {"--log", here / "log"}), "same_file", {"t.lock"});
+    fs::remove(here / "log");
+
+    // An empty file is a lock; it was there before, so it stays.
+    check_success(run(command(out, two)));
+    CHECK(here.names() == std::vector<std::string>{"start", "t", "t.lock"});
+    fs::remove(lock);
+    fs::remove(here / "start");
+    check_success(run(command(out, two)));
+    CHECK(here.names() == std::vector<std::string>{"t"});
+}
+
+TEST_CASE("train: what is written into the lock, or put in its place, while the run holds it stays") {
+    for (bool const replaced : {false, true}) {
+        scratch const here;
+        std::thread other{[&] {
+            for (int i = 0; i < 1200 && !fs::exists(here / "out.ckpt-1"); ++i) std::this_thread::sleep_for(std::chrono::milliseconds{25});
+            if (replaced) fs::remove(here / "out.lock");
+            here.file("out.lock", "notes");
+            here.file("written", "");
+        }};
+        auto const found = run(command(here / "out", {"--steps", "1000000", "--batch", "3", "--checkpoint-every", "1", "--quiet"}),
+                               {.signal = SIGINT, .when_exists = "written", .watched = here.path()});
+        other.join();
+        CHECK(found.status == 130);
+        CHECK(content_of(here / "out.lock") == "notes");
+    }
+}
+
+TEST_CASE("train: a signal while the run still loads its model leaves no lock") {
+    for (int const signal : {SIGINT, SIGTERM, SIGHUP}) {
+        scratch const here;
+        auto const found = run(command(here / "out", {"--steps", "1000000", "--batch", "3", "--quiet"}), {.signal = signal, .when_exists = "out.lock", .watched = here.path()});
+        CHECK(found.status == 128 + signal);
+        auto names = here.names();
+        std::erase_if(names, [](std::string const& name) { return name.starts_with("out.ckpt-"); }); // where it had begun to train
+        CHECK(names.empty());
+    }
+}
+
+TEST_CASE("train: no name that the run makes may be a file of its user's: its checkpoints") {
+    scratch const here;
+    auto const out = here / "t";
+    std::vector<std::string> const two{"--steps", "2", "--batch", "2", "--checkpoint-every", "1", "--quiet"};
+    for (std::string const name : {"t.ckpt-1", "t.ckpt-2", "t.ckpt-77"}) {
+        check_error(run(plus(command(out, two), {"--log", here / name})), 2, "same_file", {"--log", name});
+        fs::create_symlink(name, here / "log"); // leads nowhere yet
+        check_error(run(plus(command(out, two), {"--log", here / "log"})), 2, "same_file", {"--log"});
+        fs::remove(here / "log");
+    }
+    CHECK(here.names().empty());
+    for (std::vector<std::string> const& more : {std::vector<std::string>{}, {"--resume"}, {"--resume", "--allow-mismatch"}}) {
+        fs::copy_file(golden("start.safetensors"), here / "t.ckpt-1");
+        check_error(run(plus({"train", here / "t.ckpt-1", golden("train.safetensors"), "-o", out, "--config", golden("config.json"), "--steps", "2", "-q"}, more)), 2, "same_file",
+                    {"t.ckpt-1"});
+        fs::rename(here / "t.ckpt-1", here / "start");
+        here.file("t.ckpt-1", "my notes");
+        check_error(run(plus(command(out, two), more)), 6, "bad_state", {"t.ckpt-1"});
+        CHECK(here.names() == std::vector<std::string>{"start", "t.ckpt-1"});
+        CHECK(content_of(here / "t.ckpt-1") == "my notes");
+        fs::remove(here / "t.ckpt-1");
+        fs::create_symlink("start", here / "t.ckpt-1");
+        check_error(run(plus(command(out, two), more)), 6, "bad_state", {"t.ckpt-1"});
+        CHECK(fs::is_symlink(here / "t.ckpt-1"));
+        CHECK(content_of(here / "start") == content_of(golden("start.safetensors")));
+        fs::remove(here / "t.ckpt-1");
+        fs::remove(here / "start");
+    }
+    // Beside a whole checkpoint of the run: it does not go on until the other file is away.
+    CHECK(run(command(out, random_run), {.signal = SIGINT, .when_exists = "t.ckpt-5", .watched = here.path()}).status == 130);
+    here.file("t.ckpt-39", "my notes");
+    auto const before = here.names();
+    check_error(run(plus(command(out, random_run), {"--resume"})), 6, "bad_state", {"t.ckpt-39", "it stays"});
+    CHECK(here.names() == before);
+    CHECK(content_of(here / "t.ckpt-39") == "my notes");
+    fs::rename(here / "t.ckpt-39", here / "notes");
+    // The checkpoint of another run with the same output is as little this one's.
+    CHECK(run(command(here / "u", plus(random_run, {"--freeze", "head"})), {.signal = SIGINT, .when_exists = "u.ckpt-5", .watched = here.path()}).status == 130);
+    for (auto const& name : here.names())
+        if (name.starts_with("u.ckpt-")) fs::rename(here / name, here / "t.ckpt-1");
+    check_error(run(plus(command(out, random_run), {"--resume"})), 6, "bad_state", {"t.ckpt-1", "another run"});
+    fs::rename(here / "t.ckpt-1", here / "other");
+    check_success(run(plus(command(out, random_run), {"--resume"})));
+    CHECK(here.names() == std::vector<std::string>{"notes", "other", "t"});
+    check_success(run({"inspect", here / "other", "--quiet", "--json"}));
+}
+
+TEST_CASE("train: a file that appears under a checkpoint's name while the run goes on is not replaced") {
+    scratch const here;
+    std::thread other{[&] {
+        for (int i = 0; i < 1200 && !fs::exists(here / "out.ckpt-50"); ++i) std::this_thread::sleep_for(std::chrono::milliseconds{25});
+        for (int step = 5000; step >= 100; step -= 50) here.file("out.ckpt-" + std::to_string(step), "notes");
+    }};
+    auto const found = run(command(here / "out", {"--steps", "1000000", "--batch", "3", "--checkpoint-every", "50", "--quiet"}));
+    other.join();
+    check_error(found, 7, "write_failed", {"out.ckpt-", "it stays"});
+    for (int step = 100; step <= 5000; step += 50) CHECK(content_of(here / ("out.ckpt-" + std::to_string(step))) == "notes");
+}
+
+TEST_CASE("train: a video of a list is an input: no output, log, lock or checkpoint, by any way to it") {
+    scratch const here;
+    auto const video = content_of(moving_shapes("disc_clockwise.mp4"));
+    auto const intact = [&](std::string const& name) { CHECK(content_of(here / name) == video); };
+    here.file("v.mp4", video);
+    here.file("list.txt", "v.mp4 0\n");
+    auto const other_list = moving_shapes("list.txt");
+    auto const train = [&](std::string const& list, std::vector<std::string> const& more) {
+        return run(plus({"train", moving_shapes("both.safetensors"), list, "--steps", "1", "--batch", "1", "-q"}, more));
+    };
+    fs::create_hard_link(here / "v.mp4", here / "hard");
+    fs::create_symlink("v.mp4", here / "soft");
+    fs::create_directory(here / "sub");
+    fs::create_symlink("..", here / "sub/up");
+    auto const before = here.names();
+    for (std::string const name : {"v.mp4", "hard", "soft", "./v.mp4", "sub/up/v.mp4"}) {
+        CAPTURE(name);
+        check_error(train(here / "list.txt", {"-o", here / name}), 2, "same_file", {"v.mp4"});
+        check_error(train(other_list, {"--val", here / "list.txt", "-o", here / name}), 2, "same_file", {"v.mp4"});
+        check_error(train(here / "list.txt", {"-o", here / "o", "--log", here / name}), 2, "same_file", {"v.mp4"});
+        check_error(train(other_list, {"--val", here / "list.txt", "-o", here / "o", "--log", here / name}), 2, "same_file", {"v.mp4"});
+        CHECK(here.names() == before);
+        intact("v.mp4");
+    }
+    check_error(train(here / "list.txt", {"-o", here / "list.txt"}), 2, "same_file", {"list.txt"});
+    check_error(train(other_list, {"--val", here / "list.txt", "-o", here / "list.txt"}), 2, "same_file", {"list.txt"});
+    CHECK(content_of(here / "list.txt") == "v.mp4 0\n");
+    // Names that the run makes.
+    for (std::string const name : {"o.lock", "o.ckpt-1"}) {
+        CAPTURE(name);
+        fs::create_hard_link(here / "v.mp4", here / name);
+        check_error(train(here / "list.txt", {"-o", here / "o"}), 2, "same_file", {name});
+        check_error(train(other_list, {"--val", here / "list.txt", "-o", here / "o", "--resume"}), 2, "same_file", {name});
+        intact(name);
+        fs::remove(here / name);
+    }
+    // What lies in a folder of the list.
+    fs::create_directory(here / "frames");
+    here.file("frames/img_00001.jpg", "a frame");
+    here.file("folders.txt", "v.mp4 0\nframes 1\n");
+    check_error(train(here / "folders.txt", {"-o", here / "frames/img_00001.jpg"}), 2, "same_file", {"img_00001.jpg", "frames"});
+    CHECK(content_of(here / "frames/img_00001.jpg") == "a frame");
+    // Another file of that folder may be replaced, as ever.
+    here.file("o", "old");
+    check_success(train(here / "list.txt", {"-o", here / "o"}));
+    CHECK(content_of(here / "o") != "old");
+}
+
+TEST_CASE("train: the names of the last checkpoint and of the lock must fit, which is said before any work") {
+    scratch const here;
+    auto const words = [&](std::size_t length, std::string const& steps) {
+        return command(here / std::string(length, 'n'), {"--steps", steps, "--batch", "2", "--checkpoint-every", "1000", "--quiet"});
+    };
+    // 255 bytes; `.lock` takes 5, `.ckpt-100` 9, `.ckpt-1` 7.
+    check_error(run(words(256, "1")), 2, "unwritable_output");
+    check_error(run(words(251, "1")), 2, "unwritable_output", {".lock", "File name too long"});
+    check_error(run(words(249, "1")), 2, "unwritable_output", {".ckpt-1", "File name too long"});
+    check_error(run(words(248, "10")), 2, "unwritable_output", {".ckpt-10"});
+    check_error(run(words(247, "100")), 2, "unwritable_output", {".ckpt-100"});
+    check_error(run(words(241, "1000000000")), 2, "unwritable_output", {".ckpt-1000000000"});
+    CHECK(here.names().empty());
+    check_success(run(words(248, "1")));
+    check_success(run(words(247, "10")));
+    CHECK(here.names().size() == 2);
 }
 
 TEST_CASE("train: shots are drawn by the seed and written down; evaluation says top-1 and top-5") {

@@ -68,8 +68,56 @@ inline void remove_temporary_files() noexcept {
     errno = saved;
 }
 
+namespace detail {
+
+/// Where the bytes for `target` go: the end of its symbolic links, where nothing is there yet too.
+[[nodiscard]] inline std::filesystem::path end_of_links(std::filesystem::path target) {
+    std::error_code fault;
+    if (!std::filesystem::is_symlink(target, fault)) return target;
+    if (auto real = std::filesystem::canonical(target, fault); !fault) return real;
+    for (int links = 0; links < 40; ++links) { // as many as Linux follows
+        auto const next = std::filesystem::read_symlink(target, fault);
+        if (fault) break;
+        target = folder_of(target) / next;
+    }
+    return target;
+}
+
+} // namespace detail
+
+/// The file that an output of this name would replace, if there is one, looked at once.
+class replaced_file {
+public:
+    explicit replaced_file(std::filesystem::path const& target)
+        : target_{target}, identity_{detail::identity_at(target)}, folder_{identity_ ? detail::identity_at(detail::folder_of(detail::end_of_links(target))) : std::nullopt} {}
+
+    [[nodiscard]] bool exists() const noexcept { return identity_.has_value(); }
+
+    /// Errors  it is `input`, by device and inode through any link -> usage_error same_file.
+    void require_not(std::filesystem::path const& input) const {
+        if (identity_ && detail::identity_at(input) == identity_) refuse(": is the same file as the input ", input);
+    }
+    /// The same, where an input may be a folder whose files are read.
+    /// Errors  it is `input`, or lies in it -> usage_error same_file.
+    void require_not_in(std::filesystem::path const& input) const {
+        auto const other = identity_ ? detail::identity_at(input) : std::nullopt;
+        if (!other) return;
+        if (other == identity_) refuse(": is the same file as the input ", input);
+        if (other == folder_) refuse(": lies in the input ", input);
+    }
+
+private:
+    [[noreturn]] void refuse(std::string const& what, std::filesystem::path const& input) const {
+        throw usage_error{error_code::same_file, printable(target_.native(), 4096) + what + printable(input.native(), 4096) + ", expected another one"};
+    }
+
+    std::filesystem::path target_;
+    std::optional<file_identity> identity_, folder_;
+};
+
 /// Says before any work is done whether `target` can be written: its folder is there and writable, what stands there
-/// is nothing or a writable regular file, and is none of `inputs` (by device and inode, through any link).
+/// is nothing or a writable regular file that this user may replace, and is none of `inputs` (by device and inode, through
+/// any link) nor in a folder among them. A symbolic link stands for what it leads to, be it there or not.
 ///
 /// Errors  usage_error same_file, unwritable_output.     Test  tests/unit/io/atomic_file.cpp
 inline void check_output(std::filesystem::path const& target, std::span<std::filesystem::path const> inputs = {}) {
@@ -78,30 +126,37 @@ inline void check_output(std::filesystem::path const& target, std::span<std::fil
     };
     if (target.empty()) refuse("an empty path cannot be written");
     if (!target.has_filename()) refuse("is a folder, expected the name of a file");
-    struct ::stat status {};
-    if (::stat(target.c_str(), &status) == 0) {
-        for (auto const& input : inputs)
-            if (detail::identity_at(input) == detail::identity_of(status))
-                throw usage_error{error_code::same_file,
-                                  printable(target.native(), 4096) + ": is the same file as the input "
-                                      + printable(input.native(), 4096) + ", expected another one"};
-        if (S_ISDIR(status.st_mode)) refuse("is a folder, expected the name of a file");
-        if (!S_ISREG(status.st_mode)) refuse("is a device or pipe, expected a regular file");
+    auto const place = detail::end_of_links(target);
+    struct ::stat there {}, folder_status {};
+    bool const exists = ::stat(target.c_str(), &there) == 0;
+    if (exists) {
+        replaced_file const replaced{target};
+        for (auto const& input : inputs) replaced.require_not(input);
+        if (S_ISDIR(there.st_mode)) refuse("is a folder, expected the name of a file");
+        if (!S_ISREG(there.st_mode)) refuse("is a device or pipe, expected a regular file");
         if (::access(target.c_str(), W_OK) != 0) refuse("cannot be written: " + detail::errno_text(errno));
     } else if (errno != ENOENT) {
         refuse("cannot be written: " + detail::errno_text(errno));
     }
-    auto const folder = detail::folder_of(target);
-    if (::stat(folder.c_str(), &status) != 0) refuse("its folder cannot be used: " + detail::errno_text(errno));
-    if (!S_ISDIR(status.st_mode)) refuse("its folder is no folder");
+    auto const folder = detail::folder_of(place);
+    if (::stat(folder.c_str(), &folder_status) != 0) refuse("its folder cannot be used: " + detail::errno_text(errno));
+    if (!S_ISDIR(folder_status.st_mode)) refuse("its folder is no folder");
     if (::access(folder.c_str(), W_OK | X_OK) != 0)
         refuse("its folder cannot be written: " + detail::errno_text(errno));
+    // In a folder such as /tmp only their owners, its own and root may replace files.
+    auto const user = ::geteuid();
+    if (exists && (folder_status.st_mode & S_ISVTX) != 0 && user != 0 && user != there.st_uid && user != folder_status.st_uid)
+        refuse("belongs to another user, who alone may replace it in this folder");
 }
+
+/// What a commit does where something stands under the name already.
+enum class if_there { replace, refuse };
 
 /// Bytes for a file that appears under its name at `commit`, durable, and replaces what stood there in one step.
 ///
 /// They go to a temporary file in the same folder, which disappears with this object, at any failure, and by
 /// `remove_temporary_files`. A symbolic link as target stays a link; the permissions of a file that is replaced stay.
+/// In a folder that may be written but not read the file is durable, its name only once the system has written it.
 /// Errors  before work, in the constructor: see `check_output`. During it: resource_error write_failed with the
 ///         system's reason; what stood under the name is untouched then. (Past RLIMIT_FSIZE the system sends SIGXFSZ,
 ///         which ends a program that does not ignore it.)
@@ -111,11 +166,7 @@ public:
     explicit atomic_file(std::filesystem::path target, std::span<std::filesystem::path const> inputs = {})
         : name_{printable(target.native(), 4096)} {
         check_output(target, inputs);
-        std::error_code ignored;
-        if (std::filesystem::is_symlink(target, ignored)) {
-            auto const resolved = std::filesystem::canonical(target, ignored);
-            if (!ignored) target = resolved;
-        }
+        target = detail::end_of_links(std::move(target));
         final_name_ = target.filename().native();
         try {
             open_folder(detail::folder_of(target));
@@ -132,6 +183,7 @@ public:
           final_name_{std::move(other.final_name_)},
           slot_{std::exchange(other.slot_, nullptr)},
           folder_{std::exchange(other.folder_, -1)},
+          folder_is_readable_{other.folder_is_readable_},
           descriptor_{std::exchange(other.descriptor_, -1)},
           size_{other.size_} {}
     atomic_file& operator=(atomic_file&&) = delete;
@@ -171,15 +223,15 @@ public:
     void write(std::string_view text) { write(std::as_bytes(std::span{text.data(), text.size()})); }
 
     /// Makes the bytes durable and puts them under the target's name. Nothing can be written afterwards.
-    void commit() {
+    /// Errors  resource_error write_failed; also where something stands there that must stay.
+    void commit(if_there what = if_there::replace) {
         if (descriptor_ < 0) fail("cannot be committed", EBADF);
         if (synchronize(descriptor_) != 0) fail("cannot be made durable", errno);
         // After EINTR the descriptor is closed on Linux, and the bytes are durable already.
         if (::close(std::exchange(descriptor_, -1)) != 0 && errno != EINTR) fail("cannot be closed", errno);
-        if (::renameat(folder_, slot_->name.data(), folder_, final_name_.c_str()) != 0)
-            fail("cannot be put in place", errno);
+        if (!put_in_place(what)) fail("cannot be put in place", errno);
         release_slot();
-        int const synchronized = synchronize(folder_);
+        int const synchronized = folder_is_readable_ ? synchronize(folder_) : 0;
         int const reason = errno;
         discard();
         if (synchronized != 0) fail("is in place, but its folder cannot be made durable", reason);
@@ -194,8 +246,13 @@ private:
         throw resource_error{error_code::write_failed, name_ + ": " + sentence + ": " + detail::errno_text(number)};
     }
 
+    /// A folder that may be entered and written but not listed, as a drop box, is opened as a place only: no fsync of it.
     void open_folder(std::filesystem::path const& folder) {
         folder_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (folder_ < 0 && errno == EACCES) {
+            folder_is_readable_ = false;
+            folder_ = ::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+        }
         if (folder_ < 0) refuse("its folder cannot be opened", errno);
     }
 
@@ -237,6 +294,19 @@ private:
         }
     }
 
+    [[nodiscard]] bool put_in_place(if_there what) const noexcept {
+        if (what == if_there::refuse) {
+            if (::renameat2(folder_, slot_->name.data(), folder_, final_name_.c_str(), RENAME_NOREPLACE) == 0) return true;
+            if (errno != EINVAL && errno != ENOSYS) return false;
+            struct ::stat there {}; // a file system that knows no such renaming: in two steps
+            if (::fstatat(folder_, final_name_.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0) {
+                errno = EEXIST;
+                return false;
+            }
+        }
+        return ::renameat(folder_, slot_->name.data(), folder_, final_name_.c_str()) == 0;
+    }
+
     void keep_permissions() const noexcept {
         struct ::stat status {};
         if (::fstatat(folder_, final_name_.c_str(), &status, 0) == 0)
@@ -267,6 +337,7 @@ private:
     std::string final_name_;
     detail::temporary_slot* slot_{};
     int folder_{-1};
+    bool folder_is_readable_{true};
     int descriptor_{-1};
     std::uint64_t size_{};
 };

@@ -3,11 +3,11 @@
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/rounding.hpp>
-#include <zeroi2v/io/file.hpp>
 #include <zeroi2v/io/json_text.hpp>
 #include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/nearest_name.hpp>
 #include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/text_file.hpp>
 #include <zeroi2v/model/input_config.hpp>
 #include <zeroi2v/model/stated_config.hpp>
 #include <zeroi2v/model/stated_input.hpp>
@@ -179,26 +179,10 @@ template <class Stated, class ForEach>
     return detail::fields_as_json(stated, [](auto&& visit) { detail::for_each_input_field(visit); });
 }
 
-/// The text of a small file that a user wrote.
-/// Errors  unreadable, or larger than `limit` -> usage_error with the reason.
-[[nodiscard]] inline std::string read_text_file(std::filesystem::path const& path, std::size_t limit = std::size_t{64} << 20U) {
-    try {
-        file const text{path};
-        if (text.size() > limit)
-            throw text.failure(error_code::open_failed, std::to_string(text.size()) + " bytes found, a text of at most "
-                                                            + std::to_string(limit) + " expected");
-        std::string content(static_cast<std::size_t>(text.size()), '\0');
-        text.read_at(0, std::as_writable_bytes(std::span{content}));
-        return content;
-    } catch (checkpoint_error const& fault) {
-        throw usage_error{fault.code(), fault.what()};
-    }
-}
-
 /// What a configuration file says.
-/// Errors  unreadable or not JSON -> usage_error; otherwise as config_from_json.
+/// Errors  unreadable, UTF-16 or not JSON -> usage_error; otherwise as config_from_json.
 [[nodiscard]] inline stated_config read_config_file(std::filesystem::path const& path) {
-    auto const text = read_text_file(path, detail::config_bytes);
+    auto const text = read_text_file(path, error_code::bad_json, detail::config_bytes);
     try {
         return config_from_json(text, printable(path.native(), 4096));
     } catch (checkpoint_error const& fault) {

@@ -267,26 +267,11 @@ namespace detail {
     return 1;
 }
 
-/// Whether a character of `length` bytes controls terminals or the direction of writing: U+0000 to U+001F, U+007F to U+009F,
-/// U+202A to U+202E, U+2066 to U+2069.
-[[nodiscard]] constexpr bool is_control(std::string_view character) noexcept {
-    auto const at = [&](std::size_t i) { return static_cast<unsigned char>(character[i]); };
-    if (character.size() == 1) return at(0) < 0x20U || at(0) == 0x7FU;
-    if (character.size() == 2) return at(0) == 0xC2U && at(1) < 0xA0U;
-    if (character.size() != 3 || at(0) != 0xE2U) return false;
-    return (at(1) == 0x80U && at(2) >= 0xAAU && at(2) <= 0xAEU) || (at(1) == 0x81U && at(2) >= 0xA6U && at(2) <= 0xA9U);
-}
-
 } // namespace detail
 
 /// `text` as a JSON string with its quotes: `"`, `\` and control characters escaped, the bidirectional ones too; what is not
 /// UTF-8 becomes U+FFFD; the rest stays as it is.
 inline void append_json_string(std::string& out, std::string_view text) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    auto const escape = [&](unsigned point) {
-        out += "\\u";
-        for (unsigned shift = 16; shift > 0;) out += digits[point >> (shift -= 4U) & 15U];
-    };
     out += '"';
     for (std::size_t i = 0, length = 0; i < text.size(); i += length) {
         length = detail::utf8_length(text.substr(i));
@@ -295,7 +280,6 @@ inline void append_json_string(std::string& out, std::string_view text) {
             out += "\xEF\xBF\xBD";
             continue;
         }
-        auto const at = [&](std::size_t j) { return static_cast<unsigned char>(text[i + j]); };
         switch (text[i]) {
         case '"': out += "\\\""; break;
         case '\\': out += "\\\\"; break;
@@ -305,9 +289,8 @@ inline void append_json_string(std::string& out, std::string_view text) {
         case '\r': out += "\\r"; break;
         case '\t': out += "\\t"; break;
         default:
-            if (!detail::is_control(text.substr(i, length))) out.append(text.substr(i, length));
-            else if (length == 3) escape(0x2000U | (at(1) & 0x3FU) << 6U | (at(2) & 0x3FU));
-            else escape(at(length - 1));
+            if (auto const control = detail::control_at(text.substr(i, length))) detail::append_escape(out, control->point);
+            else out.append(text.substr(i, length));
         }
     }
     out += '"';

@@ -11,8 +11,9 @@
 
 namespace zeroi2v {
 
-/// `text` on one line: control characters as `\n`, `\t` or `\xNN`, as any byte that is not UTF-8, and cut with `...` after `limit` bytes.
-/// A multi-byte UTF-8 character is never cut in the middle.
+/// `text` on one line: newline, tab and CR as `\n`, `\t`, `\r`, every other control character as `\uXXXX`, a byte that is not UTF-8
+/// as `\xNN`, and cut with `...` after `limit` bytes. A multi-byte UTF-8 character is never cut in the middle.
+/// Test  tests/unit/io/printable.cpp
 [[nodiscard]] inline std::string printable(std::string_view text, std::size_t limit = 256) {
     constexpr std::string_view digits = "0123456789abcdef";
     std::size_t end = text.size();
@@ -22,26 +23,25 @@ namespace zeroi2v {
     }
     std::string result;
     for (std::size_t i = 0, length = 0; i < end; i += length) {
-        length = detail::utf8_length(text.substr(i, end - i));
+        auto const rest = text.substr(i, end - i);
         char const c = text[i];
         auto const byte = static_cast<unsigned char>(c);
-        bool const latin_control = length == 2 && byte == 0xC2U && static_cast<unsigned char>(text[i + 1]) < 0xA0U; // 0x9b begins a terminal's commands
-        if (latin_control) length = 0;
-        if (length > 1) {
-            result += text.substr(i, length);
-            continue;
-        }
+        length = 1;
         if (c == '\n')
             result += "\\n";
         else if (c == '\t')
             result += "\\t";
         else if (c == '\r')
             result += "\\r";
-        else if (byte < 0x20U || byte == 0x7FU || length == 0)
+        else if (auto const control = detail::control_at(rest)) {
+            detail::append_escape(result, control->point);
+            length = control->length;
+        } else if ((length = detail::utf8_length(rest)) > 0)
+            result += rest.substr(0, length);
+        else {
             result.append("\\x").append(1, digits[byte >> 4U]).append(1, digits[byte & 15U]);
-        else
-            result += c;
-        length = 1;
+            length = 1;
+        }
     }
     if (end < text.size()) result += "...";
     return result;

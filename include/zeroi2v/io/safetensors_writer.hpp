@@ -166,10 +166,10 @@ public:
     }
 
     /// Puts the complete file in place.
-    void commit() {
+    void commit(if_there what = if_there::replace) {
         ZEROI2V_REQUIRE(next_ == tensors_.size(),
                         "zeroi2v::safetensors_writer::commit: every declared tensor must have come");
-        file_.commit();
+        file_.commit(what);
     }
 
 private:

@@ -4,8 +4,10 @@
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/version.hpp>
+#include <zeroi2v/io/atomic_file.hpp>
 #include <zeroi2v/io/config_json.hpp>
 #include <zeroi2v/io/crc32.hpp>
+#include <zeroi2v/io/file.hpp>
 #include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/io/safetensors.hpp>
@@ -33,6 +35,8 @@
 #include <vector>
 
 #include <dirent.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace zeroi2v {
 
@@ -40,6 +44,7 @@ namespace zeroi2v {
 struct training_checkpoint {
     training_state state;
     json_value fingerprint; ///< an object: settings, model and data; equal where the run may go on
+    std::optional<std::uint64_t> run{}; ///< the run's own number, kept when it goes on; absent: that of its fingerprint
 };
 
 /// What differs between two fingerprints: `lr: 0.001 in the checkpoint, 0.002 now`; nothing where they are equal.
@@ -65,11 +70,49 @@ inline constexpr char training_sum_key[] = "zeroi2v.training_crc"; ///< CRC-32 o
 
 [[nodiscard]] inline std::span<std::byte const> bytes_of(std::string const& text) { return std::as_bytes(std::span{text.data(), text.size()}); }
 
+/// The number of a run that begins with this fingerprint.
+[[nodiscard]] inline std::uint64_t run_number(json_value const& fingerprint) {
+    return crc32::of(bytes_of(fingerprint.dump()));
+}
+
+/// What tells one file under a name from another, and from itself once somebody has written into it.
+struct file_stamp {
+    file_identity identity{};
+    std::int64_t size{}, seconds{}, nanoseconds{};
+    friend bool operator==(file_stamp const&, file_stamp const&) noexcept = default;
+};
+
+/// Of the name itself; nothing where no regular file stands there, as for a link.
+[[nodiscard]] inline std::optional<file_stamp> stamp_of(std::filesystem::path const& path) noexcept {
+    struct ::stat there {};
+    if (::lstat(path.c_str(), &there) != 0 || !S_ISREG(there.st_mode)) return std::nullopt;
+    return file_stamp{identity_of(there), there.st_size, there.st_mtim.tv_sec, there.st_mtim.tv_nsec};
+}
+
+[[nodiscard]] inline bool stands_there(std::filesystem::path const& path) noexcept {
+    struct ::stat there {};
+    return ::lstat(path.c_str(), &there) == 0;
+}
+
+/// Whether a file begins as a training checkpoint does, be the rest whole or not. An empty one does: a machine that lost its
+/// power may leave it, and nothing is in it to be lost.
+[[nodiscard]] inline bool begins_as_training_checkpoint(std::filesystem::path const& path) {
+    if (!stamp_of(path)) return false;
+    try {
+        file const opened{path};
+        std::string front(static_cast<std::size_t>(std::min<std::uint64_t>(opened.size(), 256)), '\0');
+        opened.read_at(0, std::as_writable_bytes(std::span{front}));
+        return front.empty() || (front.size() > 8 && front[8] == '{' && front.find(training_key) != std::string::npos);
+    } catch (checkpoint_error const&) {
+        return false;
+    }
+}
+
 } // namespace detail
 
 /// Writes a checkpoint atomically.
 /// Errors  as atomic_file; what stood under the name is untouched then.
-inline void save_training_checkpoint(std::filesystem::path const& target, training_checkpoint const& checkpoint) {
+inline void save_training_checkpoint(std::filesystem::path const& target, training_checkpoint const& checkpoint, if_there what = if_there::replace) {
     std::vector<tensor_info> declared;
     std::map<std::string_view, stored_tensor const*> tensors;
     for (auto const& [name, tensor] : checkpoint.state.tensors) {
@@ -77,13 +120,14 @@ inline void save_training_checkpoint(std::filesystem::path const& target, traini
         tensors.emplace(name, &tensor);
     }
     std::sort(declared.begin(), declared.end(), detail::safetensors_before); // the order in which the writer wants them
-    std::string const document = json_value::object({{"step", checkpoint.state.step}, {"fingerprint", checkpoint.fingerprint}}).dump();
+    std::string const document = json_value::object({{"step", checkpoint.state.step}, {"run", checkpoint.run.value_or(detail::run_number(checkpoint.fingerprint))},
+                                                     {"fingerprint", checkpoint.fingerprint}}).dump();
     crc32 sum;
     sum.update(detail::bytes_of(document));
     for (auto const& info : declared) sum.update(tensors.at(info.name)->bytes());
     safetensors_writer writer{target, declared, {.metadata = {{"zeroi2v.version", version_string}, {detail::training_key, document}, {detail::training_sum_key, std::to_string(sum.value())}}}};
     for (auto const& info : writer.tensors()) writer.append(info.name, *tensors.at(info.name));
-    writer.commit();
+    writer.commit(what);
 }
 
 /// Reads a checkpoint and proves it whole.
@@ -114,11 +158,15 @@ inline void save_training_checkpoint(std::filesystem::path const& target, traini
         throw refuse("the training state says no step and fingerprint");
     result.state.step = *step->as_unsigned();
     result.fingerprint = *fingerprint;
+    auto const* const run = document.find("run"); // absent in files of older programs
+    result.run = run != nullptr && run->as_unsigned() ? *run->as_unsigned() : detail::run_number(result.fingerprint);
     return result;
 }
 
 /// The checkpoints of a run that writes OUT: files OUT.ckpt-STEP beside it.
 ///
+/// Nobody typed these names. So a file under one of them is replaced or removed only where this object wrote it, or `newest`
+/// found it to be of the run that goes on, and where it has not changed since.
 /// Errors  of the file system -> resource_error write_failed.    Test  tests/unit/io/train_checkpoint.cpp
 class training_checkpoints {
 public:
@@ -152,48 +200,97 @@ public:
     }
 
     /// Writes one, and only then removes those beyond the newest two; those of later steps too, from which no run went on.
-    void save(training_checkpoint const& checkpoint) const {
-        save_training_checkpoint(path_of(checkpoint.state.step), checkpoint);
+    /// Errors  a file of somebody else under its name -> resource_error write_failed; that file stays.
+    void save(training_checkpoint const& checkpoint) {
+        std::uint64_t const now = checkpoint.state.step;
+        auto const path = path_of(now);
+        bool const stands = detail::stands_there(path);
+        auto const known = own_.find(now);
+        if (stands && (known == own_.end() || detail::stamp_of(path) != known->second))
+            throw resource_error{error_code::write_failed, printable(path.native(), 4096) + ": a file found that this run did not write, none expected; it stays as it is"};
+        save_training_checkpoint(path, checkpoint, stands ? if_there::replace : if_there::refuse);
+        if (auto const stamp = detail::stamp_of(path)) own_.insert_or_assign(now, *stamp);
         std::size_t whole = 0;
-        for (std::uint64_t const step : steps())
-            if (step > checkpoint.state.step || ++whole > kept) remove(step);
+        for (auto each = own_.rbegin(); each != own_.rend(); ++each)
+            if (each->first > now || ++whole > kept) remove(each->first, each->second);
+        std::erase_if(own_, [this](auto const& each) { return !detail::stands_there(path_of(each.first)); });
     }
 
-    /// The newest that is whole; `bad(path, reason)` for each that is not. None where there is no file at all.
-    /// Errors  files, but none of them whole -> training_error bad_state.
+    /// The newest that is whole; `bad(fault)` for each that is not. None where there is no file at all. The files of its
+    /// run, whole or not, count from then on as this object's own.
+    /// Errors  none of the files whole, or one that is no checkpoint or that of another run -> training_error bad_state; all
+    ///         files stay.
     template <class Bad>
-    [[nodiscard]] std::optional<training_checkpoint> newest(Bad&& bad) const {
+    [[nodiscard]] std::optional<training_checkpoint> newest(Bad&& bad) {
         auto const all = steps();
+        auto const refuse = [this](std::uint64_t step, std::string const& sentence) {
+            return training_error{error_code::bad_state, printable(path_of(step).native(), 4096) + ": " + sentence};
+        };
+        std::string const none_whole = std::to_string(all.size()) + " checkpoints found, none of them whole";
+        auto const is_ours = [this](std::uint64_t step) { return detail::begins_as_training_checkpoint(path_of(step)); };
+        if (auto const foreign = std::find_if_not(all.begin(), all.end(), is_ours); foreign != all.end())
+            throw refuse(*foreign, "no training state found, a checkpoint of this output expected; it stays as it is"
+                                       + (std::none_of(all.begin(), all.end(), is_ours) ? "; " + none_whole : ""));
+        std::optional<training_checkpoint> found;
         for (std::uint64_t const step : all) {
             try {
-                auto found = load_training_checkpoint(path_of(step));
-                if (found.state.step != step)
-                    throw training_error{error_code::bad_state, printable(path_of(step).native(), 4096) + ": step " + std::to_string(found.state.step) + " found, "
-                                                                    + std::to_string(step) + " expected, as its name says"};
-                return found;
+                found = load_training_checkpoint(path_of(step));
+                if (found->state.step == step) break;
+                std::uint64_t const other = std::exchange(found, std::nullopt)->state.step;
+                throw refuse(step, "step " + std::to_string(other) + " found, " + std::to_string(step) + " expected, as its name says");
             } catch (training_error const& fault) {
                 bad(fault);
             } catch (checkpoint_error const& fault) {
                 bad(fault);
             }
         }
-        if (!all.empty())
-            throw training_error{error_code::bad_state, printable(output_.native(), 4096) + ": " + std::to_string(all.size()) + " checkpoints found, none of them whole"};
-        return std::nullopt;
+        if (!found) {
+            if (!all.empty()) throw training_error{error_code::bad_state, printable(output_.native(), 4096) + ": " + none_whole};
+            return std::nullopt;
+        }
+        std::map<std::uint64_t, detail::file_stamp> own;
+        for (std::uint64_t const step : all) {
+            if (auto const run = run_of(step); run && *run != *found->run)
+                throw refuse(step, "a checkpoint of another run than " + printable(path_of(found->state.step).native(), 4096) + " found, of the same expected; it stays as it is");
+            if (auto const stamp = detail::stamp_of(path_of(step))) own.emplace(step, *stamp);
+        }
+        own_ = std::move(own);
+        return found;
     }
 
-    /// Removes all of them: when the run's output is durable.
-    void clear() const {
-        for (std::uint64_t const step : steps()) remove(step);
+    /// Removes those of this run: when its output is durable.
+    void clear() {
+        for (auto const& [step, stamp] : own_) remove(step, stamp);
+        own_.clear();
     }
 
 private:
-    void remove(std::uint64_t step) const {
-        std::error_code fault;
-        std::filesystem::remove(path_of(step), fault);
-        if (fault) throw resource_error{error_code::write_failed, printable(path_of(step).native(), 4096) + ": cannot be removed: " + fault.message()};
+    /// The number of the run that a file says it is of; nothing where it is too damaged to say so.
+    [[nodiscard]] std::optional<std::uint64_t> run_of(std::uint64_t step) const {
+        try {
+            safetensors_file const file{path_of(step)};
+            auto const text = file.metadata().find(detail::training_key);
+            if (text == file.metadata().end()) return std::nullopt;
+            auto const document = detail::parse_config_object(text->second, file.source().name());
+            auto const* const fingerprint = document.find("fingerprint");
+            if (fingerprint == nullptr) return std::nullopt;
+            auto const* const run = document.find("run");
+            return run != nullptr && run->as_unsigned() ? *run->as_unsigned() : detail::run_number(*fingerprint);
+        } catch (checkpoint_error const&) {
+            return std::nullopt;
+        } catch (model_error const&) { // no object
+            return std::nullopt;
+        }
     }
 
+    /// Where the file is still the one that was seen.
+    void remove(std::uint64_t step, detail::file_stamp const& stamp) const {
+        auto const path = path_of(step);
+        if (detail::stamp_of(path) != stamp || ::unlink(path.c_str()) == 0 || errno == ENOENT) return;
+        throw resource_error{error_code::write_failed, printable(path.native(), 4096) + ": cannot be removed: " + detail::errno_text(errno)};
+    }
+
+    std::map<std::uint64_t, detail::file_stamp> own_;
     std::filesystem::path output_;
 };
 

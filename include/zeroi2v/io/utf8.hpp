@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace zeroi2v {
@@ -30,6 +31,32 @@ namespace detail {
         return at(1) >= low && at(1) <= high && continues(2) && continues(3) ? 4 : 0;
     }
     return 0;
+}
+
+/// A character that moves, hides or reorders what stands beside it on a terminal or page.
+struct control_character {
+    unsigned point;      ///< of Unicode
+    std::size_t length;  ///< bytes
+};
+
+/// The control character at the front of `text`: C0 but tab and newline, U+007F to U+009F, the bidirectional controls U+202A
+/// to U+202E and U+2066 to U+2069.
+[[nodiscard]] constexpr std::optional<control_character> control_at(std::string_view text) noexcept {
+    auto const at = [&](std::size_t i) -> unsigned { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+    if (text.empty()) return std::nullopt;
+    unsigned const first = at(0), second = at(1), third = at(2);
+    if ((first < 0x20U && first != '\t' && first != '\n') || first == 0x7FU) return control_character{first, 1};
+    if (first == 0xC2U && second >= 0x80U && second <= 0x9FU) return control_character{second, 2};
+    if (first == 0xE2U && second == 0x80U && third >= 0xAAU && third <= 0xAEU) return control_character{0x2000U + (third & 0x3FU), 3};
+    if (first == 0xE2U && second == 0x81U && third >= 0xA6U && third <= 0xA9U) return control_character{0x2040U + (third & 0x3FU), 3};
+    return std::nullopt;
+}
+
+/// `\uXXXX`, as JSON and messages show a control character.
+inline void append_escape(std::string& out, unsigned point) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    out += "\\u";
+    for (unsigned shift = 16; shift > 0; shift -= 4) out += digits[point >> (shift - 4) & 15U];
 }
 
 } // namespace detail

@@ -102,6 +102,7 @@ inline void keep(stored_linear const& from, stored_linear& to) {
     merged_model result{merged_vit{adapted.config.without_adapter_scale(), adapter_layout::none()}, {}};
     merged_vit& model = result.model;
     thread_team team{static_cast<int>(std::max<std::size_t>(options.threads, 1))};
+    result.proof.threads = static_cast<std::size_t>(team.concurrency());
     zeroi2v::dtype coarsest = zeroi2v::dtype::f32;
 
     detail::keep(adapted.conv1, model.conv1);

@@ -74,6 +74,7 @@ template <class... Numbers>
 struct merge_proof {
     std::vector<layer_proof> layers;
     probe_proof probe;
+    std::size_t threads = 1; ///< that the system gave to the merge
 
     /// The largest distance of a stored weight from its product, in ulp of its type.
     [[nodiscard]] double max_ulp() const noexcept {

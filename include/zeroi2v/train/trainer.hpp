@@ -127,6 +127,7 @@ public:
     /// Steps done.
     [[nodiscard]] std::uint64_t steps() const noexcept { return step_; }
     [[nodiscard]] std::size_t clips_at_once() const noexcept { return lanes_; }
+    [[nodiscard]] std::size_t threads() const noexcept { return static_cast<std::size_t>(team_.concurrency()); } ///< that the system gave
     [[nodiscard]] executor& workers() noexcept { return team_; }
     /// The gradient of the last step, tensors as `trained()` numbers them; nothing before the first.
     [[nodiscard]] std::span<float const> gradient() const noexcept { return gradient_; }

@@ -1,6 +1,7 @@
 // Outputs appear whole or not at all: refusals before work, faults during it, signals, links, permissions.
 #include <zeroi2v/io/atomic_file.hpp>
 
+#include "failing_calls.hpp"
 #include "faults.hpp"
 #include "temporary_folder.hpp"
 
@@ -8,6 +9,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <filesystem>
@@ -112,6 +115,7 @@ TEST_CASE("before work: targets that cannot be written") {
     ::close(ends[0]);
     ::close(ends[1]);
     CHECK(folder.entries() == 4);
+    CHECK(fault_of([&] { zeroi2v::check_output(folder / "none/"); }).says("none/: is a folder, expected the name of a file"));
     // A user without rights; the superuser may write everywhere.
     ::chmod((folder / "sub").c_str(), 0555);
     ::chmod((folder / "plain").c_str(), 0444);
@@ -205,6 +209,179 @@ TEST_CASE("during work: no room") {
         MESSAGE("no file system may be mounted here: ENOSPC not tried, EFBIG was");
     else
         CHECK(status == 0);
+}
+
+TEST_CASE("during work: calls that fail in ways that no file system of a test machine does") {
+    test::temporary_folder const folder;
+    test::write_file(folder / "f", "old");
+    using test::failing_calls;
+    using test::system_call;
+    auto const save = [&](system_call which, std::size_t first, int number, std::size_t times = 1) {
+        return fault_of([&] {
+            atomic_file out{folder / "f"};
+            failing_calls const failing{which, first, number, times};
+            out.reserve(3);
+            out.write("new");
+            out.commit();
+        });
+    };
+    auto const loses_nothing = [&](test::fault const& f, std::string_view words, std::string_view content = "old") {
+        CHECK_FAULT(f, error_code::write_failed, 7);
+        CHECK(f.says((folder / "f").native() + ": "));
+        CHECK(f.says(words));
+        CHECK(test::read_file(folder / "f") == content);
+        CHECK(folder.entries() == 1);
+        test::write_file(folder / "f", "old");
+    };
+    auto const succeeds = [&](test::fault const& f) {
+        CHECK_FALSE(f.thrown);
+        CHECK(test::read_file(folder / "f") == "new");
+        CHECK(folder.entries() == 1);
+        test::write_file(folder / "f", "old");
+    };
+    // Interrupted by a signal: once more.
+    succeeds(save(system_call::write, 1, EINTR, 3));
+    succeeds(save(system_call::fsync, 1, EINTR, 3));
+    succeeds(save(system_call::fsync, 2, EINTR, 3));
+    succeeds(save(system_call::fallocate, 1, EINTR, 3));
+    succeeds(save(system_call::close, 1, EINTR)); // closed all the same
+    // A write that writes nothing would be repeated for ever.
+    loses_nothing(save(system_call::write, 1, 0), "cannot be written after 0 bytes: Input/output error");
+    loses_nothing(save(system_call::write, 1, EIO), "Input/output error");
+    loses_nothing(save(system_call::close, 1, EIO), "cannot be closed");
+    // The file's fsync, then the folder's; file systems that know no fsync are not at fault.
+    loses_nothing(save(system_call::fsync, 1, EIO), "cannot be made durable: Input/output error");
+    loses_nothing(save(system_call::fsync, 2, EIO), "is in place, but its folder cannot be made durable: Input/output error", "new");
+    for (int const unknown : {EINVAL, ENOTSUP})
+        for (std::size_t const which : {1U, 2U}) succeeds(save(system_call::fsync, which, unknown));
+    // Room that is asked for beforehand; where the file system cannot tell, the write will.
+    for (int const none : {ENOSPC, EDQUOT, EFBIG}) loses_nothing(save(system_call::fallocate, 1, none), "3 bytes wanted");
+    succeeds(save(system_call::fallocate, 1, EOPNOTSUPP));
+    // A name that is taken by a file of somebody else's is passed over; a hundred are too many.
+    auto const with_names_taken = [&](std::size_t count) {
+        failing_calls const failing{system_call::openat, 1, EEXIST, count};
+        auto const f = fault_of([&] {
+            atomic_file out{folder / "f"};
+            out.write("new");
+            out.commit();
+        });
+        CHECK(failing_calls::calls() == std::min<std::size_t>(count + 1, 101));
+        return f;
+    };
+    succeeds(with_names_taken(1));
+    succeeds(with_names_taken(100));
+    CHECK_FAULT(with_names_taken(101), error_code::unwritable_output, 2);
+    {
+        failing_calls const failing{system_call::openat, 1, EACCES};
+        CHECK_FAULT(fault_of([&] { atomic_file const out{folder / "f"}; }), error_code::unwritable_output, 2);
+        CHECK(failing_calls::calls() == 1); // only a name that is taken is tried again
+    }
+    CHECK(test::read_file(folder / "f") == "old");
+    CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("a folder that may be written but not listed is a good target, and no other user's file is replaced in a sticky one") {
+    test::temporary_folder const folder;
+    ::chmod(folder.path().c_str(), 0777);
+    std::filesystem::create_directory(folder / "box");
+    ::chmod((folder / "box").c_str(), 0733); // others may enter and write
+    std::filesystem::create_directory(folder / "sticky");
+    ::chmod((folder / "sticky").c_str(), 01777);
+    test::write_file(folder / "sticky" / "f", "another's");
+    ::chmod((folder / "sticky" / "f").c_str(), 0666);
+    bool const root = ::geteuid() == 0;
+    if (!root) ::chmod((folder / "box").c_str(), 0300);
+    int const status = status_of_child([&] {
+        if (root && (::setgid(65534) != 0 || ::setuid(65534) != 0)) return 50;
+        if (::access((folder / "box").c_str(), R_OK) == 0) return 51;
+        auto const put = fault_of([&] {
+            zeroi2v::check_output(folder / "box" / "f");
+            atomic_file out{folder / "box" / "f"};
+            out.write("dropped");
+            out.commit();
+        });
+        if (put.thrown) return 52;
+        if (!root) return 0; // nobody else's file is here
+        auto const stolen = fault_of([&] { zeroi2v::check_output(folder / "sticky" / "f"); });
+        if (stolen.code != error_code::unwritable_output || stolen.exit_status != 2) return 53;
+        return fault_of([&] { zeroi2v::check_output(folder / "sticky" / "own"); }).thrown ? 54 : 0;
+    });
+    CHECK(status == 0);
+    ::chmod((folder / "box").c_str(), 0755);
+    CHECK(test::read_file(folder / "box" / "f") == "dropped");
+    CHECK_FALSE(fault_of([&] { zeroi2v::check_output(folder / "sticky" / "f"); }).thrown); // its owner, or root
+}
+
+TEST_CASE("a link that leads nowhere stays a link, and its target appears; where it cannot, that is said before work") {
+    test::temporary_folder const folder;
+    std::filesystem::create_directory(folder / "sub");
+    std::filesystem::create_symlink("sub/new", folder / "one");
+    std::filesystem::create_symlink("one", folder / "two");
+    atomic_file out{folder / "two"};
+    out.write("new");
+    out.commit();
+    CHECK(std::filesystem::is_symlink(folder / "one"));
+    CHECK(std::filesystem::is_symlink(folder / "two"));
+    CHECK(test::read_file(folder / "sub" / "new") == "new");
+    std::filesystem::create_symlink("missing/new", folder / "three");
+    auto const f = fault_of([&] { zeroi2v::check_output(folder / "three"); });
+    CHECK_FAULT(f, error_code::unwritable_output, 2);
+    CHECK(f.says("its folder cannot be used"));
+}
+
+TEST_CASE("a file that must be new takes no name that something else has got meanwhile") {
+    test::temporary_folder const folder;
+    auto const taken = [&] { // by a file, a link, a folder: while the bytes are written
+        atomic_file out{folder / "f"};
+        out.write("new");
+        return out;
+    };
+    auto const refused = [&](atomic_file& out) {
+        auto const f = fault_of([&] { out.commit(zeroi2v::if_there::refuse); });
+        CHECK_FAULT(f, error_code::write_failed, 7);
+        CHECK(f.says("File exists"));
+        CHECK(folder.entries() == 1);
+    };
+    for (bool const known : {true, false}) { // a file system that knows the call, and one that does not
+        std::unique_ptr<test::failing_calls> unknown;
+        if (!known) unknown = std::make_unique<test::failing_calls>(test::system_call::renameat2, 1, EINVAL, 100);
+        auto file = taken();
+        test::write_file(folder / "f", "old");
+        refused(file);
+        CHECK(test::read_file(folder / "f") == "old");
+        std::filesystem::remove(folder / "f");
+        auto link = taken();
+        std::filesystem::create_symlink("nowhere", folder / "f");
+        refused(link);
+        CHECK(std::filesystem::is_symlink(folder / "f"));
+        std::filesystem::remove(folder / "f");
+        auto fresh = taken();
+        fresh.commit(zeroi2v::if_there::refuse);
+        CHECK(test::read_file(folder / "f") == "new");
+        CHECK(folder.entries() == 1);
+        std::filesystem::remove(folder / "f");
+    }
+}
+
+TEST_CASE("what an output would replace is compared with files, and with folders whose files are read") {
+    test::temporary_folder const folder;
+    std::filesystem::create_directory(folder / "frames");
+    test::write_file(folder / "frames" / "img_00001.jpg", "x");
+    std::filesystem::create_symlink("frames/img_00001.jpg", folder / "link");
+    for (auto const& target : {folder / "frames" / "img_00001.jpg", folder / "link"}) {
+        zeroi2v::replaced_file const replaced{target};
+        CHECK(replaced.exists());
+        auto const f = fault_of([&] { replaced.require_not_in(folder / "frames"); });
+        CHECK_FAULT(f, error_code::same_file, 2);
+        CHECK(f.says("lies in the input"));
+        CHECK_FAULT(fault_of([&] { replaced.require_not_in(folder / "link"); }), error_code::same_file, 2);
+        CHECK_FAULT(fault_of([&] { replaced.require_not(folder / "link"); }), error_code::same_file, 2);
+        CHECK_FALSE(fault_of([&] { replaced.require_not(folder / "frames"); }).thrown);
+        CHECK_FALSE(fault_of([&] { replaced.require_not_in(folder.path()); }).thrown);
+    }
+    zeroi2v::replaced_file const fresh{folder / "frames" / "new"};
+    CHECK_FALSE(fresh.exists());
+    CHECK_FALSE(fault_of([&] { fresh.require_not_in(folder / "frames"); }).thrown);
 }
 
 TEST_CASE("during work: the folder goes away") {

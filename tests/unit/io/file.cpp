@@ -88,7 +88,7 @@ TEST_CASE("A16: what is no regular file is refused and not waited for") {
 
 TEST_CASE("messages keep to one line") {
     auto const f = fault_of_opening("/nowhere/a\nb\x01\x7F.pth");
-    CHECK(f.says("a\\nb\\x01\\x7f.pth"));
+    CHECK(f.says("a\\nb\\u0001\\u007f.pth"));
     CHECK(f.message.find('\n') == std::string::npos);
 }
 

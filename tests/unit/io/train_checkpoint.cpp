@@ -81,7 +81,7 @@ TEST_CASE("any byte changed, any truncation, an empty file: refused, never taken
 
 TEST_CASE("two are kept, files of other names are left alone, the newest whole one is taken") {
     test::temporary_folder const here;
-    training_checkpoints const run{here.path() / "out.safetensors"};
+    training_checkpoints run{here.path() / "out.safetensors"};
     auto const none = [](error const&) { FAIL("named"); };
     CHECK_FALSE(run.newest(none).has_value());
     for (std::uint64_t const step : {5U, 10U, 9U, 100U}) run.save(example(step));
@@ -101,17 +101,117 @@ TEST_CASE("two are kept, files of other names are left alone, the newest whole o
     CHECK(named[1].find("ckpt-100") != std::string::npos);
     run.save(example(12)); // the run went on from step 9
     CHECK(run.steps() == std::vector<std::uint64_t>{12, 9});
-    write(run.path_of(12), "torn");
-    write(run.path_of(9), "torn");
+    auto const whole = content_of(run.path_of(12));
+    write(run.path_of(12), whole.substr(0, whole.size() - 1));
+    write(run.path_of(9), whole.substr(0, 300));
+    named.clear();
+    CHECK_THROWS_AS(static_cast<void>(run.newest([&](error const& fault) { named.push_back(fault.what()); })), training_error);
+    CHECK(named.size() == 2);
+    write(run.path_of(9), whole); // of step 12: none of them is whole still
     CHECK_THROWS_AS(static_cast<void>(run.newest([](error const&) {})), training_error);
+    run.save(example(13));
+    CHECK(run.steps() == std::vector<std::uint64_t>{13, 12, 9}); // somebody wrote into the two since this object saw them
     run.clear();
-    CHECK(run.steps().empty());
+    CHECK(run.steps() == std::vector<std::uint64_t>{12, 9});
     CHECK(std::filesystem::exists(here.path() / "other.ckpt-3"));
+}
+
+TEST_CASE("what is no checkpoint of the run is refused, whatever it is, and stays") {
+    test::temporary_folder const here;
+    auto const out = here.path() / "out";
+    training_checkpoints{out}.save(example(4));
+    training_checkpoints const names{out};
+    auto const refused = [&](std::string const& words) {
+        training_checkpoints run{out};
+        std::string message;
+        try {
+            static_cast<void>(run.newest([](error const&) {}));
+        } catch (training_error const& fault) {
+            CHECK(fault.code() == error_code::bad_state);
+            message = fault.what();
+        }
+        INFO(message);
+        CHECK(message.find(words) != std::string::npos);
+        CHECK(message.find("it stays as it is") != std::string::npos);
+        run.clear();
+        CHECK(run.steps() == std::vector<std::uint64_t>{9, 4});
+        std::filesystem::remove(names.path_of(9));
+    };
+    for (std::string const content : {"my notes", "zeroi2v.training", "{\"zeroi2v.training\":1}"}) {
+        write(names.path_of(9), content);
+        refused("ckpt-9: no training state found");
+    }
+    std::filesystem::create_symlink("out.ckpt-4", names.path_of(9));
+    refused("ckpt-9: no training state found");
+    std::filesystem::create_symlink("nowhere", names.path_of(9));
+    refused("ckpt-9: no training state found");
+    std::filesystem::create_directory(names.path_of(9));
+    refused("ckpt-9: no training state found");
+    // Of another run, newer or older than the one that would go on.
+    auto other = example(9);
+    other.fingerprint["lr"] = 0.2;
+    save_training_checkpoint(names.path_of(9), other);
+    refused("ckpt-4: a checkpoint of another run than");
+    std::filesystem::rename(names.path_of(4), here.path() / "kept");
+    other.state.step = 4;
+    save_training_checkpoint(names.path_of(4), other);
+    save_training_checkpoint(names.path_of(9), example(9));
+    refused("ckpt-4: a checkpoint of another run than");
+}
+
+TEST_CASE("a run that goes on with another fingerprint keeps its number: all its checkpoints are its own") {
+    test::temporary_folder const here;
+    auto const out = here.path() / "out";
+    auto const none = [](error const&) { FAIL("named"); };
+    training_checkpoints{out}.save(example(4));
+    auto changed = example(5);
+    {
+        training_checkpoints run{out};
+        changed.run = run.newest(none)->run;
+        changed.fingerprint["lr"] = 0.2;
+        run.save(changed);
+    } // killed here
+    training_checkpoints run{out};
+    auto const found = run.newest(none);
+    CHECK(found->state.step == 5);
+    CHECK(*found->run == zeroi2v::detail::run_number(example(4).fingerprint));
+    CHECK(*found->run != zeroi2v::detail::run_number(changed.fingerprint));
+    run.clear();
+    CHECK(here.entries() == 0);
+}
+
+TEST_CASE("a file that appears under the next checkpoint's name is not replaced, nor a link followed") {
+    test::temporary_folder const here;
+    training_checkpoints run{here.path() / "out"};
+    run.save(example(1));
+    auto const refused = [&] {
+        CHECK_THROWS_AS(run.save(example(2)), resource_error);
+        CHECK(here.entries() == 3);
+    };
+    write(here.path() / "victim", "precious");
+    write(run.path_of(2), "my notes");
+    refused();
+    CHECK(content_of(run.path_of(2)) == "my notes");
+    std::filesystem::remove(run.path_of(2));
+    std::filesystem::create_symlink("victim", run.path_of(2));
+    refused();
+    std::filesystem::remove(run.path_of(2));
+    std::filesystem::create_symlink("nowhere", run.path_of(2));
+    refused();
+    std::filesystem::remove(run.path_of(2));
+    CHECK(content_of(here.path() / "victim") == "precious");
+    run.save(example(2));
+    CHECK(run.steps() == std::vector<std::uint64_t>{2, 1});
+    write(run.path_of(1), "my notes"); // into one of the run's own: it is no longer that
+    run.save(example(3));
+    run.clear();
+    CHECK(run.steps() == std::vector<std::uint64_t>{1});
+    CHECK(content_of(run.path_of(1)) == "my notes");
 }
 
 TEST_CASE("a disk that takes no more leaves the checkpoints before it whole, and no temporary file") {
     test::temporary_folder const here;
-    training_checkpoints const run{here.path() / "out"};
+    training_checkpoints run{here.path() / "out"};
     run.save(example(1));
     run.save(example(2));
     // In a child: the limit holds for a process, and its signal would end this one.
