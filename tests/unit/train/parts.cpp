@@ -473,6 +473,32 @@ TEST_CASE("weight_gradient and bias_gradient: whole numbers exactly, at every fo
                     }
 }
 
+TEST_CASE("weight_gradient of sides that no cache holds: more panels at a time, columns in several blocks") {
+    std::size_t const rows = 11;
+    for (kernel_table const* table : tables())
+        for (auto const& [out, in] : {std::pair<std::size_t, std::size_t>{table->f32.row_block + 9, table->f32.row_block + 21}, {table->f32.row_block + 21, table->f32.row_block + 9}, {3, 600}, {600, 3}})
+            for (int const threads : {1, 3}) {
+                thread_team team{threads};
+                auto const dy = integers(rows * out, out, 5), x = integers(rows * in, in, 5);
+                std::size_t const count = weight_gradient_scratch(*table, rows, out, in, team.concurrency());
+                guarded<float> scratch{(count + 15) / 16 * 16, guarded<float>::end::back};
+                std::vector<float> dw(out * in, NAN), db(out, NAN);
+                weight_gradient(*table, team, {dy.data(), rows, out}, {x.data(), rows, in}, 1, dw.data(), db.data(), scratch.data());
+                std::size_t wrong = 0;
+                for (std::size_t o = 0; o < out; ++o) {
+                    float bias = 0;
+                    for (std::size_t r = 0; r < rows; ++r) bias += dy[r * out + o];
+                    wrong += db[o] != bias ? 1U : 0U;
+                    for (std::size_t i = 0; i < in; ++i) {
+                        float sum = 0;
+                        for (std::size_t r = 0; r < rows; ++r) sum += dy[r * out + o] * x[r * in + i];
+                        wrong += dw[o * in + i] != sum ? 1U : 0U;
+                    }
+                }
+                CHECK_MESSAGE(wrong == 0, name_of(*table) << " " << out << "x" << in);
+            }
+}
+
 TEST_CASE("weight_gradient and bias_gradient take nothing where there is nothing, and refuse rows that differ") {
     kernel_table const& table = *tables().front();
     serial_executor serial;

@@ -81,6 +81,9 @@ TEST_CASE("gradients of every parameter of tiny models against central differenc
         {"only the MLP's adapters", {input::none, false, true, true, 2}, no_time, {0, 1, -1}, {5}},
         {"no adapters, everything", adapter_layout::none(), trainable_set::all(), {0, 0, 0}, {5}},
         {"head", all, trainable_set::only_head(), {-1, 1, 0}, {5}},
+        {"temporal embedding", all, {false, true, false, false, false}, {-1, 1, 0}, {5}},
+        {"ln_post", all, {false, false, true, false, false}, {-1, 1, 0}, {5}},
+        {"image model", {input::shared, true, false, true, 2}, {false, false, false, false, true}, {-1, 1, 0}, {5}},
     };
     for (auto const& c : cases)
         for (std::size_t const layers : {2U, 1U}) {
