@@ -12,11 +12,11 @@
 
 namespace zeroi2v::program {
 
-void bad_videos::add(std::size_t sample, std::exception const& fault) {
+void bad_videos::add(bad_video const& found) {
     std::lock_guard const lock{guard_};
-    if (!samples_.insert(sample).second) return;
-    news_.push_back(sample);
-    if (auto const* const known = dynamic_cast<error const*>(&fault)) report_error(known->code_name(), known->what());
+    if (!samples_.insert(found.sample).second) return;
+    news_.push_back(found.sample);
+    report_error(found.code, found.words);
     require_few();
 }
 
@@ -62,16 +62,16 @@ clip_queue::~clip_queue() {
     for (std::thread& each : threads_) each.join();
 }
 
-void clip_queue::read(wanted what, ready& into) const {
+void clip_queue::read(wanted what, ready& into, std::vector<bad_video>& bad) const {
     into.values.resize(clip_values_);
-    for (std::size_t tried = 0;; ++tried) {
-        std::size_t const sample = (what.sample + tried) % source_.size();
+    for (;;) {
+        std::size_t const sample = (what.sample + bad.size()) % source_.size();
         try {
             into.labels = source_.read(sample, what.draw, into.values);
             return;
         } catch (video_error const& fault) {
-            bad_.add(sample, fault);
-            if (tried + 1 == source_.size()) throw;
+            bad.push_back({sample, std::string{fault.code_name()}, fault.what()});
+            if (bad.size() == source_.size() || bad.size() > bad_.limit()) throw;
         }
     }
 }
@@ -94,14 +94,16 @@ void clip_queue::work() {
         }
         place& here = places_[mine % places_.size()];
         ready clip;
+        std::vector<bad_video> bad;
         try {
-            if (!fault) read(what, clip);
+            if (!fault) read(what, clip, bad);
         } catch (...) {
             fault = std::current_exception();
         }
         {
             std::lock_guard const lock{guard_};
             here.clip = std::move(clip);
+            here.bad = std::move(bad);
             here.fault = std::move(fault); // not a second owner, whose last look at it would be a race to ThreadSanitizer
             here.full = true;
         }
@@ -112,7 +114,15 @@ void clip_queue::work() {
 clip_queue::ready clip_queue::next() {
     if (threads_.empty()) {
         ready clip;
-        read(order_(taken_++), clip);
+        std::vector<bad_video> bad;
+        std::exception_ptr fault;
+        try {
+            read(order_(taken_++), clip, bad);
+        } catch (...) {
+            fault = std::current_exception();
+        }
+        for (auto const& each : bad) bad_.add(each);
+        if (fault) std::rethrow_exception(fault);
         return clip;
     }
     std::unique_lock lock{guard_};
@@ -121,9 +131,11 @@ clip_queue::ready clip_queue::next() {
     here.full = false;
     auto const fault = std::exchange(here.fault, nullptr);
     ready clip = std::move(here.clip);
+    auto const bad = std::exchange(here.bad, {});
     ++taken_;
     lock.unlock();
     changed_.notify_all();
+    for (auto const& each : bad) bad_.add(each);
     if (fault) std::rethrow_exception(fault);
     return clip;
 }

@@ -10,18 +10,26 @@
 #include <functional>
 #include <mutex>
 #include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
 namespace zeroi2v::program {
+
+/// A video that could not be read, and why.
+struct bad_video {
+    std::size_t sample{};
+    std::string code, words;
+};
 
 /// Videos that could not be read, each said once on stderr.
 class bad_videos {
 public:
     explicit bad_videos(std::size_t limit) noexcept : limit_{limit} {}
 
+    [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
     /// Errors  one too many -> video_error limit_exceeded.
-    void add(std::size_t sample, std::exception const& fault);
+    void add(bad_video const& found);
     /// Counts one that another rank has named. Errors  as add.
     void add_known(std::size_t sample);
     /// Those added since the last call.
@@ -38,7 +46,8 @@ private:
 };
 
 /// Clips in a given order, read ahead by threads of its own into a bounded number of places. A sample that cannot be read
-/// is replaced by the next of the source that can: the same one in every run.
+/// is replaced by the next of the source that can: the same one in every run. It counts as bad when its clip is taken, not
+/// when it is read: which clip ends a run that has too many depends on no thread.
 class clip_queue {
 public:
     struct wanted {
@@ -64,12 +73,14 @@ public:
 private:
     struct place {
         ready clip;
+        std::vector<bad_video> bad; ///< tried before it
         std::exception_ptr fault;
         bool full = false;
     };
 
     void work();
-    void read(wanted what, ready& into) const;
+    /// `bad`: those tried in vain, in order. Errors  more than the limit, or all of the source -> the last one's.
+    void read(wanted what, ready& into, std::vector<bad_video>& bad) const;
 
     train_source const& source_;
     std::size_t clip_values_;

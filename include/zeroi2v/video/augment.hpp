@@ -10,6 +10,7 @@
 #include <zeroi2v/video/frame_sampler.hpp>
 #include <zeroi2v/video/image.hpp>
 #include <zeroi2v/video/normalize.hpp>
+#include <zeroi2v/video/preprocess.hpp>
 #include <zeroi2v/video/rand_augment.hpp>
 #include <zeroi2v/video/resize.hpp>
 #include <zeroi2v/video/video_options.hpp>
@@ -169,6 +170,40 @@ private:
     std::optional<bilinear_resizer> resizer_;
 };
 
+/// The frames of one clip (T,3,S,S), augmented into `out` as they arrive, whichever positions show them.
+class augmented_clip {
+public:
+    augmented_clip(frame_indices indices, clip_augmenter augment, std::size_t side, std::span<float> out)
+        : indices_{std::move(indices)}, augment_{std::move(augment)}, side_{side}, out_{out} {
+        for (auto const index : indices_) wanted_.push_back(static_cast<std::size_t>(index));
+        std::sort(wanted_.begin(), wanted_.end());
+        wanted_.erase(std::unique(wanted_.begin(), wanted_.end()), wanted_.end());
+    }
+
+    /// Each index that the clip shows, once, ascending.
+    [[nodiscard]] std::vector<std::size_t> const& wanted() const noexcept { return wanted_; }
+    [[nodiscard]] bool flips() const noexcept { return augment_.flips(); }
+
+    void put(std::size_t index, image_view pixels) {
+        std::size_t const values = 3 * side_ * side_;
+        float const* made = nullptr;
+        for (std::size_t t = 0; t < indices_.size(); ++t) {
+            if (static_cast<std::size_t>(indices_.data()[t]) != index) continue;
+            float* const to = out_.data() + t * values;
+            if (made != nullptr) std::copy_n(made, values, to);
+            else augment_(pixels, view<float, 3>{to, std::size_t{3}, side_, side_});
+            made = to;
+        }
+    }
+
+private:
+    frame_indices indices_; // (1,T)
+    clip_augmenter augment_;
+    std::size_t side_;
+    std::span<float> out_; // (T,3,S,S)
+    std::vector<std::size_t> wanted_;
+};
+
 /// A clip (T,3,S,S) of a video for one step of training: frames drawn as mmaction2 draws them, then augmented.
 /// Returns whether it was flipped.
 ///
@@ -180,29 +215,13 @@ private:
     ZEROI2V_REQUIRE(out.size() == frames * 3 * side * side, "zeroi2v::read_augmented_clip: out must be (T,3,S,S)");
     frame_sampler const sampler{config.sampling, frames, config.interval, 1};
     video_reader reader{path, options};
-    std::size_t count = reader.expected_frames();
-    for (int pass = 1;; ++pass) {
-        auto const indices = sampler.draw(count == 0 ? 1 : count, counter_rng{seed, ~stream});
-        std::vector<std::size_t> wanted;
-        for (auto const index : indices) wanted.push_back(static_cast<std::size_t>(index));
-        std::sort(wanted.begin(), wanted.end());
-        wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
-        clip_augmenter augment{kind, side, config.normalize, {seed, stream}};
-        auto const report = reader.decode(wanted, [&](std::size_t index, image_view pixels) {
-            float const* made = nullptr;
-            for (std::size_t t = 0; t < frames; ++t) {
-                if (static_cast<std::size_t>(indices(0, t)) != index) continue;
-                float* const to = out.data() + t * 3 * side * side;
-                if (made != nullptr) std::copy_n(made, 3 * side * side, to);
-                else augment(pixels, view<float, 3>{to, std::size_t{3}, side, side});
-                made = to;
-            }
-        });
-        if (report.decoded == 0) throw video_error{error_code::no_frames, path.string() + ": 0 frames decoded, at least 1 expected"};
-        if (report.decoded == count) return augment.flips();
-        if (pass == 2) throw reader.differs(report.decoded, count);
-        count = report.decoded;
-    }
+    auto const [clip, report] = detail::decode_sampled(
+        reader,
+        [&](std::size_t n) {
+            return augmented_clip{sampler.draw(n, counter_rng{seed, ~stream}), clip_augmenter{kind, side, config.normalize, {seed, stream}}, side, out};
+        },
+        [](augmented_clip& sink, std::size_t index, image_view pixels) { sink.put(index, pixels); });
+    return clip.flips();
 }
 
 } // namespace zeroi2v

@@ -29,12 +29,13 @@ struct preprocessed_video {
 
 namespace detail {
 
-/// The sink that make_sink(indices) made, full: put(sink, index, pixels) was called for each of its wanted() frames.
+/// The sink that make_sink(n) made for a video of n frames, full: put(sink, index, pixels) was called for each of its wanted()
+/// frames. A second pass is made where the file states another number than decodes.
 template <class MakeSink, class Put>
-auto decode_sampled(video_reader& reader, frame_sampler const& sampler, MakeSink&& make_sink, Put&& put) {
+auto decode_sampled(video_reader& reader, MakeSink&& make_sink, Put&& put) {
     std::size_t count = reader.expected_frames();
     for (int pass = 1;; ++pass) {
-        auto sink = make_sink(sampler.sample(count == 0 ? 1 : count));
+        auto sink = make_sink(count == 0 ? 1 : count);
         auto const report = reader.decode(sink.wanted(), [&](std::size_t index, image_view pixels) { put(sink, index, pixels); });
         if (report.decoded == 0)
             throw video_error{error_code::no_frames, reader.name() + ": 0 frames decoded, at least 1 expected"};
@@ -72,7 +73,7 @@ auto decode_sampled(video_reader& reader, frame_sampler const& sampler, MakeSink
     auto const start = clock::now();
     double preprocessing = 0;
     auto [views, report] = detail::decode_sampled(
-        reader, sampler, [&](frame_indices const& indices) { return view_builder{config, image_size, indices}; },
+        reader, [&](std::size_t n) { return view_builder{config, image_size, sampler.sample(n)}; },
         [&](view_builder& sink, std::size_t index, image_view pixels) {
             auto const begun = clock::now();
             sink.put(index, pixels);
@@ -107,7 +108,7 @@ auto decode_sampled(video_reader& reader, frame_sampler const& sampler, MakeSink
     frame_sampler const sampler = detail::checked_sampler(config, frames, image_size);
     auto const start = clock::now();
     auto [collected, report] = detail::decode_sampled(
-        reader, sampler, [](frame_indices const& indices) { return frame_collector{indices}; },
+        reader, [&](std::size_t n) { return frame_collector{sampler.sample(n)}; },
         [](frame_collector& sink, std::size_t, image_view pixels) { sink.put(pixels); });
     std::chrono::duration<double> const all = clock::now() - start;
     auto shown = std::move(collected).shown();

@@ -128,7 +128,7 @@ inline void sharpen(image& pixels, double amount) {
 
 /// Changes a picture in place.
 ///
-/// Numerics  double arithmetic, rounded to bytes; deterministic.     Test  tests/unit/video/augment.cpp
+/// Numerics  double arithmetic, rounded to bytes; deterministic.     Test  tests/unit/video/rand_augment.cpp
 inline void apply(drawn_change const& change, image& pixels) {
     double const amount = change.amount;
     double const height = static_cast<double>(pixels.extent(0)), width = static_cast<double>(pixels.extent(1));

@@ -1,6 +1,8 @@
 // Training checkpoints: whole or refused, two kept, the newest whole one taken, faults of the disk.
 #include <zeroi2v/io/train_checkpoint.hpp>
 
+#include <zeroi2v/model/init.hpp>
+
 #include "temporary_folder.hpp"
 
 #include <doctest/doctest.h>
@@ -49,6 +51,34 @@ TEST_CASE("a checkpoint comes back in every bit") {
     for (auto const& [name, tensor] : found.state.tensors)
         for (auto const& [other, original] : saved.state.tensors)
             if (name == other) CHECK(std::memcmp(tensor.bytes().data(), original.bytes().data(), original.byte_size()) == 0);
+}
+
+TEST_CASE("a checkpoint whose tensors are of another type is read as it is, and refused by the trainer that would take it up") {
+    test::temporary_folder const here;
+    vit_config const config{{.image_size = 4, .patch_size = 2, .frames = 2, .width = 4, .layers = 1, .heads = 2, .mlp_width = 4, .classes = 3}, frame_map<>{2}};
+    trainer training{random_weights<with_adapters>(config, adapter_layout::none(), {.seed = 2}), {.trainable = trainable_set::only_head()}};
+    auto const good = training.state();
+    for (std::string const name : {"cls_head.fc_cls.weight", "adam.m.cls_head.fc_cls.bias", "adam.v.cls_head.fc_cls.weight"}) {
+        training_checkpoint saved;
+        saved.state.step = 3;
+        saved.fingerprint = nlohmann::ordered_json::object();
+        for (auto const& [stored, tensor] : good.tensors) {
+            if (stored != name) saved.state.tensors.emplace_back(stored, tensor.clone());
+            else saved.state.tensors.emplace_back(stored, stored_tensor::zeros(dtype::f16, tensor.sizes()));
+        }
+        save_training_checkpoint(here.path() / "c", saved);
+        auto const found = load_training_checkpoint(here.path() / "c");
+        try {
+            training.restore(found.state);
+            FAIL("nothing thrown");
+        } catch (training_error const& fault) {
+            CHECK(fault.code() == error_code::bad_state);
+            CHECK_MESSAGE(std::string{fault.what()}.starts_with("state: tensor " + name + ": F16 ("), fault.what());
+        }
+        CHECK(training.steps() == 0);
+    }
+    save_training_checkpoint(here.path() / "c", {.state = training.state(), .fingerprint = nlohmann::ordered_json::object()});
+    CHECK_NOTHROW(training.restore(load_training_checkpoint(here.path() / "c").state));
 }
 
 TEST_CASE("any byte changed, any truncation, an empty file: refused, never taken") {

@@ -106,3 +106,34 @@ TEST_CASE("clip_queue: one bad sample too many reaches the caller; a queue may e
     clip_queue queue{none_readable, 6, [](std::uint64_t n) { return clip_queue::wanted{0, n}; }, 2, 4, bad};
     CHECK_THROWS_AS(static_cast<void>(queue.next()), video_error);
 }
+
+TEST_CASE("clip_queue: which clip finds one bad sample too many depends on no thread; what nobody took does not count") {
+    // Sample 3 takes its time and is bad, samples 5 and 6 are bad at once: read ahead, they are found first.
+    for (std::size_t const threads : {0U, 1U, 8U}) {
+        numbered_source const source{29, {3, 5, 6}};
+        auto const in_order = [](std::uint64_t n) { return clip_queue::wanted{static_cast<std::size_t>(n + 3) % 29, n}; };
+        bad_videos bad{1};
+        {
+            clip_queue queue{source, 6, in_order, threads, 8, bad};
+            if (threads > 0)
+                while (source.reads < 8) std::this_thread::yield(); // as far ahead as there are places
+            CHECK(bad.count() == 0);
+            CHECK(queue.next().values[5] == 4); // in place of 3
+            CHECK(queue.next().values[5] == 4);
+            CHECK(bad.count() == 1);
+            CHECK(bad.news() == std::vector<std::size_t>{3});
+        }
+        CHECK(bad.count() == 1); // the run ended before 5 was wanted
+        bad_videos again{1};
+        clip_queue queue{source, 6, in_order, threads, 8, again};
+        static_cast<void>(queue.next());
+        static_cast<void>(queue.next());
+        try {
+            static_cast<void>(queue.next());
+            FAIL("nothing thrown");
+        } catch (video_error const& fault) {
+            CHECK(fault.code() == error_code::limit_exceeded);
+            CHECK(std::string{fault.what()} == "--bad-videos: 2 videos could not be read, at most 1 expected");
+        }
+    }
+}

@@ -4,7 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 using namespace zeroi2v;
@@ -15,6 +17,15 @@ std::vector<std::size_t> epoch(sample_order& order, std::uint64_t number) {
     std::vector<std::size_t> all;
     for (std::size_t i = 0; i < order.samples(); ++i) all.push_back(order.at(number * order.samples() + i));
     return all;
+}
+
+/// Fisher and Yates from the end, values 2 i and 2 i + 1 of the generator for place i.
+std::vector<std::size_t> shuffled(std::vector<std::size_t> values, counter_rng const& random) {
+    for (std::size_t i = values.size(); i > 1; --i) {
+        std::uint64_t const high = i * std::uint64_t{random.bits(2 * i)}, low = i * std::uint64_t{random.bits(2 * i + 1)};
+        std::swap(values[i - 1], values[static_cast<std::size_t>((high + (low >> 32U)) >> 32U)]); // i times 64 bits, above 2^64
+    }
+    return values;
 }
 
 } // namespace
@@ -38,6 +49,40 @@ TEST_CASE("each epoch has every sample once, in an order of its own, wherever on
         CHECK(epoch(order, 0) == first);
     }
     CHECK_THROWS_AS((sample_order{0, true, 1}), precondition_error);
+}
+
+TEST_CASE("an order is value by value the generator's: of the seed, and of a stream for each epoch and each class") {
+    for (std::size_t const samples : {1U, 2U, 3U, 10U, 257U})
+        for (std::uint64_t const seed : {0U, 5U}) {
+            std::vector<std::size_t> all(samples);
+            std::iota(all.begin(), all.end(), std::size_t{0});
+            sample_order order{samples, true, seed};
+            CHECK(order.samples() == samples);
+            for (std::uint64_t const number : {0U, 1U, 7U, 0U}) CHECK(epoch(order, number) == shuffled(all, counter_rng{seed, (std::uint64_t{1} << 63U) + number}));
+        }
+    std::vector<std::int64_t> labels;
+    for (int i = 0; i < 90; ++i) labels.push_back(i * 7 % 11);
+    for (std::size_t const shots : {0U, 1U, 3U, 100U}) {
+        std::vector<std::size_t> wanted;
+        for (std::int64_t label = 0; label < 11; ++label) {
+            std::vector<std::size_t> own;
+            for (std::size_t i = 0; i < labels.size(); ++i)
+                if (labels[i] == label) own.push_back(i);
+            auto const drawn = shuffled(own, counter_rng{6, (std::uint64_t{3} << 62U) + static_cast<std::uint64_t>(label)});
+            wanted.insert(wanted.end(), drawn.begin(), drawn.begin() + static_cast<std::ptrdiff_t>(std::min(shots, drawn.size())));
+        }
+        std::sort(wanted.begin(), wanted.end());
+        CHECK(draw_shots(labels, shots, 6) == wanted);
+    }
+    CHECK(draw_shots({}, 3, 6).empty());
+}
+
+TEST_CASE("sample_order: samples are counted in 32 bits") {
+    std::size_t const most = (std::size_t{1} << 32U) - 1;
+    sample_order given{most, false, 1};
+    CHECK(given.at(most - 1) == most - 1);
+    CHECK(given.at(most) == 0);
+    CHECK_THROWS_AS((sample_order{most + 1, false, 1}), precondition_error);
 }
 
 TEST_CASE("shots: so many of each class, all of a small one, by the seed") {

@@ -1,10 +1,9 @@
 // The trainer: every gradient against central differences of the loss in double, bits for any threads, state, faults.
-#include <zeroi2v/dispatch/dispatch.hpp>
-#include <zeroi2v/model/init.hpp>
-#include <zeroi2v/model/vit_engine.hpp>
 #include <zeroi2v/train/trainer.hpp>
 
-#include "../model/reference_vit.hpp"
+#include <zeroi2v/model/vit_engine.hpp>
+
+#include "models.hpp"
 
 #include <doctest/doctest.h>
 
@@ -18,70 +17,9 @@
 #include <vector>
 
 using namespace zeroi2v;
+using namespace zeroi2v::test;
 
 namespace {
-
-using input = adapter_layout::input;
-
-/// Weights far from their beginnings, so that every derivative is there.
-adapted_vit lively(vit_config const& config, adapter_layout const& layout, std::uint64_t seed) {
-    adapted_vit weights{config, layout};
-    for_each_tensor(weights, [&](std::string const& name, stored_tensor& tensor, shape const& sizes, parameter_role role) {
-        tensor = stored_tensor::zeros(dtype::f32, sizes);
-        auto const values = tensor.as<float>();
-        detail::draw_normal(values, 0.3F, seed, detail::name_hash(name));
-        if (role == parameter_role::norm_weight)
-            for (float& value : values) value += 1;
-    });
-    return weights;
-}
-
-/// The same numbers in double.
-adapted_vit in_double(adapted_vit const& weights) {
-    adapted_vit wide{weights.config, weights.layout};
-    std::map<std::string, stored_tensor const*> all;
-    for_each_tensor(weights, [&](std::string const& name, stored_tensor const& tensor, shape const&, parameter_role) { all[name] = &tensor; });
-    for_each_tensor(wide, [&](std::string const& name, stored_tensor& tensor, shape const& sizes, parameter_role) {
-        tensor = stored_tensor::zeros(dtype::f64, sizes);
-        for (std::size_t i = 0; i < tensor.count(); ++i) tensor.as<double>()[i] = all[name]->value(i);
-    });
-    return wide;
-}
-
-struct batch {
-    std::vector<float> values;
-    std::size_t count;
-    vit_config const& config;
-    std::vector<std::int64_t> labels;
-
-    batch(vit_config const& of, std::size_t clips, std::vector<std::size_t> const& groups, std::uint64_t seed) : values(clips * of.clip_values()), count{clips}, config{of} {
-        detail::draw_normal(values, 1, seed, 1);
-        for (std::size_t i = 0; i < clips * groups.size(); ++i) labels.push_back(static_cast<std::int64_t>((i * 7 + seed) % groups[i % groups.size()]));
-    }
-    [[nodiscard]] view<float const, 5> clips(std::size_t first = 0, std::size_t n = 0) const {
-        return view<float const, 5>{values.data() + first * config.clip_values(), n == 0 ? count : n, config.frames(), 3, config.image_size(), config.image_size()};
-    }
-    [[nodiscard]] view<float const, 4> clip(std::size_t i) const {
-        return view<float const, 4>{values.data() + i * config.clip_values(), config.frames(), 3, config.image_size(), config.image_size()};
-    }
-};
-
-/// Mean cross entropy in plain double.
-double loss_of(adapted_vit const& weights, batch const& of, std::vector<std::size_t> const& groups, double smoothing) {
-    double total = 0;
-    for (std::size_t i = 0; i < of.count; ++i) {
-        auto const logits = reference::logits(weights, of.clip(i));
-        std::size_t first = 0;
-        for (std::size_t g = 0; g < groups.size(); first += groups[g], ++g) {
-            double sum = 0;
-            for (std::size_t k = 0; k < groups[g]; ++k) sum += std::exp(logits[first + k]);
-            for (std::size_t k = 0; k < groups[g]; ++k)
-                total -= (smoothing / static_cast<double>(groups[g]) + (static_cast<std::int64_t>(k) == of.labels[i * groups.size() + g] ? 1 - smoothing : 0))
-                         * (logits[first + k] - std::log(sum));
-        }
-    }
-    return total / static_cast<double>(of.count);
-}
 
 struct tiny_case {
     char const* name;
@@ -91,23 +29,40 @@ struct tiny_case {
     std::vector<std::size_t> groups;
 };
 
-std::map<std::string, stored_tensor*> named(adapted_vit& weights) {
-    std::map<std::string, stored_tensor*> all;
-    for_each_tensor(weights, [&](std::string const& name, stored_tensor& tensor, shape const&, parameter_role) { all[name] = &tensor; });
+/// The loss's derivative by every trained parameter, by central differences.
+std::vector<double> differences_of(adapted_vit& wide, trained_tensors const& trained, batch const& data, std::vector<std::size_t> const& groups, double smoothing) {
+    auto const tensors = named(wide);
+    std::vector<double> all(trained.floats());
+    for (auto const& each : trained)
+        for (std::size_t i = 0; i < each.count; ++i) {
+            double& value = tensors.at(each.name)->as<double>()[i];
+            double const at = value, h = 1e-5;
+            value = at + h;
+            double const above = loss_of(wide, data, groups, smoothing);
+            value = at - h;
+            all[each.first + i] = (above - loss_of(wide, data, groups, smoothing)) / (2 * h);
+            value = at;
+        }
     return all;
 }
 
-/// All parameters equal in every bit.
-bool same(trainer const& a, trainer const& b) {
-    bool equal = a.trained().size() == b.trained().size() && a.trained().size() != 0;
-    for (std::size_t i = 0; equal && i < a.trained().size(); ++i)
-        equal = std::memcmp(a.trained()[i].tensor->bytes().data(), b.trained()[i].tensor->bytes().data(), a.trained()[i].tensor->byte_size()) == 0;
-    return equal;
-}
-
-vit_config small_config() {
-    return {{.image_size = 12, .patch_size = 4, .frames = 4, .width = 24, .layers = 3, .heads = 4, .mlp_width = 50, .classes = 7},
-            frame_map<>{4, {{.head = 0, .offset = -1}, {.head = 1, .offset = 1}, {.head = 3, .offset = 2}}}, 0.5};
+/// By tensor ||found - wanted|| / ||wanted||; one that is no number, or compared with nothing at all, is 1e9.
+std::map<std::string, double> errors_of(trained_tensors const& trained, std::span<float const> found, std::vector<double> const& wanted) {
+    std::map<std::string, double> errors;
+    double norm = 0;
+    for (double const each : wanted) norm += each * each;
+    for (auto const& each : trained) {
+        double difference = 0, own = 0;
+        for (std::size_t i = each.first; i < each.first + each.count; ++i) {
+            double const d = static_cast<double>(found[i]) - wanted[i];
+            difference += d * d;
+            own += wanted[i] * wanted[i];
+        }
+        // What the softmax cannot see (a key's shift common to all keys) has no gradient: nothing relative to hold it to.
+        double const error = std::sqrt(difference) / std::max(std::sqrt(own), 1e-3 * std::sqrt(norm));
+        errors[each.name] = error == error && norm > 0 ? error : 1e9;
+    }
+    return errors;
 }
 
 } // namespace
@@ -126,6 +81,9 @@ TEST_CASE("gradients of every parameter of tiny models against central differenc
         {"only the MLP's adapters", {input::none, false, true, true, 2}, no_time, {0, 1, -1}, {5}},
         {"no adapters, everything", adapter_layout::none(), trainable_set::all(), {0, 0, 0}, {5}},
         {"head", all, trainable_set::only_head(), {-1, 1, 0}, {5}},
+        {"temporal embedding", all, {false, true, false, false, false}, {-1, 1, 0}, {5}},
+        {"ln_post", all, {false, false, true, false, false}, {-1, 1, 0}, {5}},
+        {"image model", {input::shared, true, false, true, 2}, {false, false, false, false, true}, {-1, 1, 0}, {5}},
     };
     for (auto const& c : cases)
         for (std::size_t const layers : {2U, 1U}) {
@@ -140,40 +98,19 @@ TEST_CASE("gradients of every parameter of tiny models against central differenc
             auto const result = training.step(data.clips(), data.labels, 0);
             auto wide = in_double(weights);
             CHECK(result.loss == doctest::Approx(loss_of(wide, data, c.groups, 0.1)).epsilon(1e-6));
-            auto const tensors = named(wide);
-            std::vector<double> wanted(training.trained().floats());
-            double norm = 0;
-            for (auto const& each : training.trained())
-                for (std::size_t i = 0; i < each.count; ++i) {
-                    double& value = tensors.at(each.name)->as<double>()[i];
-                    double const at = value, h = 1e-5;
-                    value = at + h;
-                    double const above = loss_of(wide, data, c.groups, 0.1);
-                    value = at - h;
-                    double const below = loss_of(wide, data, c.groups, 0.1);
-                    value = at;
-                    wanted[each.first + i] = (above - below) / (2 * h);
-                    norm += wanted[each.first + i] * wanted[each.first + i];
-                }
+            auto const errors = errors_of(training.trained(), training.gradient(), differences_of(wide, training.trained(), data, c.groups, 0.1));
+            CHECK(errors.size() == training.trained().size());
             double worst = 0;
-            for (auto const& each : training.trained()) {
-                double difference = 0, own = 0;
-                for (std::size_t i = each.first; i < each.first + each.count; ++i) {
-                    double const d = static_cast<double>(training.gradient()[i]) - wanted[i];
-                    difference += d * d;
-                    own += wanted[i] * wanted[i];
-                }
-                // What the softmax cannot see (a key's shift common to all keys) has no gradient: nothing relative to hold it to.
-                double const error = std::sqrt(difference) / std::max(std::sqrt(own), 1e-3 * std::sqrt(norm));
-                worst = std::max(worst, error == error ? error : 1e9);
-                CHECK_MESSAGE(error < 1e-5, each.name << ": " << error);
+            for (auto const& [name, error] : errors) {
+                worst = std::max(worst, error);
+                CHECK_MESSAGE(error < 1e-5, name << ": " << error);
             }
             MESSAGE(std::string{c.name} << ", " << layers << " blocks: " << training.trained().floats() << " parameters, worst tensor " << worst);
         }
 }
 
 TEST_CASE("the comparison with central differences fails for a wrong gradient") {
-    // A map of another direction: the same sizes, another gradient.
+    // A map of another direction has the same sizes and another gradient; so has one float that is off, or no number.
     vit_sizes const sizes{.image_size = 4, .patch_size = 2, .frames = 3, .width = 6, .layers = 1, .heads = 3, .mlp_width = 7, .classes = 5};
     adapter_layout const layout{input::shared, true, true, true, 2};
     vit_config const right{sizes, frame_map<>::from_offsets({-1, 1, 0}), 0.7}, wrong{sizes, frame_map<>::from_offsets({1, -1, 0}), 0.7};
@@ -182,12 +119,24 @@ TEST_CASE("the comparison with central differences fails for a wrong gradient") 
     trainer b{lively(wrong, layout, 5), {.adapter_dropout = 0, .head_dropout = 0, .kernels = &best_kernels()}};
     a.step(data.clips(), data.labels, 0);
     b.step(data.clips(), data.labels, 0);
-    double difference = 0, norm = 0;
-    for (std::size_t i = 0; i < a.gradient().size(); ++i) {
-        difference += std::pow(static_cast<double>(a.gradient()[i]) - static_cast<double>(b.gradient()[i]), 2);
-        norm += std::pow(static_cast<double>(a.gradient()[i]), 2);
+    auto wide = in_double(lively(right, layout, 5));
+    auto const wanted = differences_of(wide, a.trained(), data, {5}, 0);
+    auto const worst = [&](std::span<float const> gradient) {
+        double result = 0;
+        for (auto const& [name, error] : errors_of(a.trained(), gradient, wanted)) result = std::max(result, error);
+        return result;
+    };
+    CHECK(worst(a.gradient()) < 1e-5);
+    CHECK(worst(b.gradient()) > 1e-3);
+    for (auto const& each : a.trained()) {
+        std::vector<float> off{a.gradient().begin(), a.gradient().end()};
+        float& last = off[each.first + each.count - 1];
+        last += last == 0 ? 1.0F : 0.5F * last + 0.01F;
+        CHECK_MESSAGE(errors_of(a.trained(), off, wanted).at(each.name) > 1e-5, each.name);
+        last = std::numeric_limits<float>::quiet_NaN();
+        CHECK(errors_of(a.trained(), off, wanted).at(each.name) == 1e9);
     }
-    CHECK(std::sqrt(difference / norm) > 1e-3);
+    CHECK(errors_of(a.trained(), a.gradient(), std::vector<double>(wanted.size(), 0.0)).begin()->second == 1e9);
 }
 
 TEST_CASE("gradients of a larger model along 64 random directions") {

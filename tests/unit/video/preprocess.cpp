@@ -4,6 +4,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
 using namespace zeroi2v;
 
 namespace {
@@ -82,6 +87,46 @@ TEST_CASE("preprocess_video: indices are those of the frames that decode, whatev
     auto const sampled = frame_sampler{config.sampling, 4, 1, 2}.sample(20);
     for (std::size_t v = 0; v < 6; ++v)
         for (std::size_t t = 0; t < 4; ++t) CHECK(expected.indices(v, t) == sampled(v % 2, t));
+}
+
+TEST_CASE("a file that changes between two passes is refused: no third pass") {
+    video_test::temporary_folder const folder;
+    video_test::encode(folder / "a.avi", {.encoder = "mpeg4", .b_frames = 0});
+    video_test::encode(folder / "short.avi", {.encoder = "mpeg4", .frames = 12, .b_frames = 0});
+    auto content = video_test::read_file(folder / "a.avi");
+    std::string const mark = "strh";
+    auto const header = std::search(content.begin(), content.end(), mark.begin(), mark.end());
+    REQUIRE(header != content.end());
+    header[8 + 32] = 19; // of 20 frames: a second pass
+    for (bool const changes : {false, true}) {
+        video_test::write_file(folder / "b.avi", content);
+        std::vector<std::size_t> asked;
+        video_reader reader{folder / "b.avi"};
+        auto const read = [&] {
+            return detail::decode_sampled(
+                reader,
+                [&](std::size_t n) {
+                    asked.push_back(n);
+                    if (changes && asked.size() == 2) video_test::write_file(folder / "b.avi", video_test::read_file(folder / "short.avi"));
+                    return frame_collector{frame_sampler{sampling_method::uniform, 4, 1, 1}.sample(n)};
+                },
+                [](frame_collector& sink, std::size_t, image_view pixels) { sink.put(pixels); });
+        };
+        if (changes) {
+            try {
+                static_cast<void>(read());
+                FAIL("nothing thrown");
+            } catch (video_error const& fault) {
+                CHECK(fault.code() == error_code::decode_failed);
+                CHECK(std::string{fault.what()} == (folder / "b.avi").string() + ": 12 frames found, 20 as in the pass before expected");
+            }
+        } else {
+            auto [frames, report] = read();
+            CHECK(report.decoded == 20);
+            CHECK(std::move(frames).frames().size() == 4);
+        }
+        CHECK(asked == std::vector<std::size_t>{19, 20});
+    }
 }
 
 TEST_CASE("D4, D9: one frame, fewer frames than the clip's reach, tiny pictures") {

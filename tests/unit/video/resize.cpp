@@ -4,7 +4,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <tuple>
 
 using namespace zeroi2v;
 
@@ -110,16 +113,54 @@ TEST_CASE("resized_to_short_side rounds as mmaction2") {
               return resized_to_short_side({1, std::size_t{1} << 31}, 224);
           })
           == "limit_exceeded");
+    std::size_t const most = (std::size_t{1} << 31) - 1; // the last that a side may be
+    CHECK(resized_to_short_side({1, most}, 1) == image_size{1, most});
+    CHECK(resized_to_short_side({most, 1}, 1) == image_size{most, 1});
+    CHECK(resized_to_short_side({most, most}, most) == image_size{most, most});
+    for (image_size const longer : {image_size{1, most + 1}, {most + 1, 1}, {most / 2 + 1, 1}, {1, most / 2 + 1}}) {
+        std::size_t const side = std::max(longer.height, longer.width) > most ? 1 : 2;
+        try {
+            static_cast<void>(resized_to_short_side(longer, side));
+            FAIL("nothing thrown");
+        } catch (video_error const& fault) {
+            CHECK(fault.code() == error_code::limit_exceeded);
+            CHECK(std::string{fault.what()}
+                  == "resize: from " + std::to_string(longer.width) + "x" + std::to_string(longer.height) + " to a short side of " + std::to_string(side) + ": a side below 2^31 expected");
+        }
+    }
+    for (auto const& [size, side, words] : {std::tuple{image_size{0, 5}, 224, "from 5x0 to a short side of 224"}, {image_size{5, 0}, 224, "from 0x5 to a short side of 224"},
+                                            {image_size{4, 5}, 0, "from 5x4 to a short side of 0"}}) {
+        try {
+            static_cast<void>(resized_to_short_side(size, static_cast<std::size_t>(side)));
+            FAIL("nothing thrown");
+        } catch (model_error const& fault) {
+            CHECK(fault.code() == error_code::bad_config);
+            CHECK(std::string{fault.what()} == std::string{"resize: "} + words + " found, sizes of at least 1 expected");
+        }
+    }
 }
 
 TEST_CASE("bilinear_resizer refuses what it was not built for") {
     CHECK(video_test::code_of([] { return bilinear_resizer{{4, 4}, {8, 8}, {1, 0, 8, 8}}; }) == "precondition");
     CHECK(video_test::code_of([] { return bilinear_resizer{{0, 4}, {8, 8}, {0, 0, 8, 8}}; }) == "precondition");
     bilinear_resizer const fit{{4, 4}, {8, 8}, {0, 0, 8, 8}};
+    for (crop_window const& out : {crop_window{1, 0, 8, 8}, {0, 1, 8, 8}, {0, 0, 9, 8}, {0, 0, 8, 9}, {5, 0, 4, 8}, {0, 5, 8, 4}})
+        CHECK(video_test::code_of([&] { return bilinear_resizer{{4, 4}, {8, 8}, out}; }) == "precondition");
+    for (crop_window const& in : {crop_window{4, 0, 4, 8}, {0, 4, 8, 4}, {8, 8, 0, 0}, {7, 7, 1, 1}}) {
+        CHECK(video_test::code_of([&] { return bilinear_resizer{{4, 4}, {8, 8}, in}; }) == "none");
+        CHECK(bilinear_resizer{{4, 4}, {8, 8}, in}.window() == in);
+    }
+    for (auto const& [from, to] : {std::pair{image_size{0, 4}, image_size{8, 8}}, {image_size{4, 0}, image_size{8, 8}}, {image_size{4, 4}, image_size{0, 8}}, {image_size{4, 4}, image_size{8, 0}}})
+        CHECK(video_test::code_of([&] { return bilinear_resizer{from, to, {0, 0, 0, 0}}; }) == "precondition");
     image out{8, 8, 3};
     image const other{4, 5, 3};
     CHECK(video_test::code_of([&] { fit(view_pixels(other), out); }) == "precondition");
-    image small{8, 7, 3};
     image const good{4, 4, 3};
-    CHECK(video_test::code_of([&] { fit(view_pixels(good), small); }) == "precondition");
+    for (dims<3> const wrong : {dims<3>{8, 7, 3}, dims<3>{7, 8, 3}, dims<3>{8, 8, 4}, dims<3>{8, 8, 1}}) {
+        image target{wrong};
+        CHECK(video_test::code_of([&] { fit(view_pixels(good), target); }) == "precondition");
+    }
+    image const tall{5, 4, 3};
+    CHECK(video_test::code_of([&] { fit(view_pixels(tall), out); }) == "precondition");
+    CHECK(video_test::code_of([&] { fit(view_pixels(good), out); }) == "none");
 }

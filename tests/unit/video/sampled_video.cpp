@@ -6,6 +6,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
+#include <span>
+#include <string>
+
 using namespace zeroi2v;
 
 namespace {
@@ -25,6 +30,8 @@ TEST_CASE("frame_collector: each frame once, in the order of its number, whateve
         for (std::size_t y = 0; y < 4; ++y) std::fill_n(pixels.begin() + static_cast<std::ptrdiff_t>(y * 20 + 15), 5, std::uint8_t{99});
         collector.put(view_pixels(pixels.data(), {4, 5}, 20));
     }
+    auto const taken = std::move(collector).indices();
+    CHECK(std::ranges::equal(taken, indices));
     CHECK(std::move(collector).shown() == std::vector<std::size_t>{2, 1, 2, 0, 1, 3});
     auto const frames = std::move(collector).frames();
     REQUIRE(frames.size() == 4);
@@ -54,6 +61,12 @@ TEST_CASE("sample_video: its frames, cut on the CPU, are what preprocess_video m
         video_reader reader{demo(), {.threads = 2}};
         auto const found = sample_video(reader, config, 8, 224);
         CHECK(found.report.decoded == expected.report.decoded);
+        CHECK(found.report.skipped == 0);
+        CHECK(std::ranges::equal(found.indices, std::span{expected.indices.begin(), found.indices.size()}));
+        CHECK(found.info.codec == expected.info.codec);
+        CHECK(found.decode_seconds > 0);
+        CHECK(expected.decode_seconds > 0);
+        CHECK(expected.preprocess_seconds > 0);
         CHECK(found.info.size == size_of(view_pixels(found.frames.front())));
         REQUIRE(found.shown.size() == config.clips * 8);
         REQUIRE(found.indices.extents() == dims<2>{config.clips, 8});

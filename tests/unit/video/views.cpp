@@ -4,6 +4,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
 using namespace zeroi2v;
 
 TEST_CASE("view_builder: crop-major views, each slot the resized, cropped, normalised frame of its index") {
@@ -60,6 +65,18 @@ TEST_CASE("view_builder refuses settings that no model can take, a frame put twi
     CHECK(video_test::code_of([&] { return std::move(views).clip(); }) == "precondition");
     views.put(views.wanted().back(), view_pixels(other));
     CHECK(views.complete());
+    auto const words = [](input_config const& config, std::size_t side) {
+        try {
+            static_cast<void>(view_builder::checked(config, side));
+        } catch (model_error const& fault) {
+            return std::string{fault.what()};
+        }
+        return std::string{"nothing thrown"};
+    };
+    for (std::size_t const crops : {0U, 2U, 4U}) CHECK(words({.crops = crops, .resize = 8}, 8) == "crops: " + std::to_string(crops) + " found, 1 or 3 expected");
+    for (std::size_t const crops : {1U, 3U}) CHECK(words({.crops = crops, .resize = 8}, 8) == "nothing thrown");
+    CHECK(words({.resize = 7}, 8) == "resize: 7 found, at least the model's image size 8 expected");
+    CHECK(words({.resize = 7}, 0) == "resize: 7 found, at least the model's image size 0 expected");
 }
 
 TEST_CASE("view_builder: each frame is resized by its own size") {
@@ -79,4 +96,28 @@ TEST_CASE("view_builder: each frame is resized by its own size") {
         auto const expected = std::move(alone).clip();
         for (std::size_t v = 0; v < 3; ++v) CHECK(std::equal(&clip(v, i, 0, 0, 0), &clip(v, i, 0, 0, 0) + 3 * 8 * 8, &expected(v, i, 0, 0, 0)));
     }
+}
+
+TEST_CASE("view_builder asks for each frame once, ascending, and takes indices in any order of its views") {
+    frame_indices indices{std::size_t{2}, std::size_t{3}};
+    std::ranges::copy(std::array<std::int64_t, 6>{7, 0, 7, 3, 0, 12}, indices.begin());
+    view_builder views{input_config{.clips = 2, .crops = 3, .resize = 6, .normalize = normalization::clip}, 4, indices};
+    CHECK(views.wanted() == std::vector<std::size_t>{0, 3, 7, 12});
+    image const frame = video_test::noise(6, 8);
+    for (std::size_t const n : {7U, 12U, 0U, 3U}) {
+        CHECK_FALSE(views.complete());
+        image numbered{frame};
+        for (auto& byte : numbered) byte = static_cast<std::uint8_t>(n);
+        views.put(n, view_pixels(numbered));
+    }
+    CHECK(views.complete());
+    auto const repeated = std::move(views).indices();
+    auto const clip = std::move(views).clip();
+    REQUIRE(repeated.extents() == dims<2>{6, 3});
+    normalizer const normalize{normalization::clip};
+    for (std::size_t v = 0; v < 6; ++v)
+        for (std::size_t t = 0; t < 3; ++t) {
+            CHECK(repeated(v, t) == indices(v % 2, t));
+            for (std::size_t c = 0; c < 3; ++c) CHECK(clip(v, t, c, 3, 3) == normalize(c, static_cast<std::uint8_t>(indices(v % 2, t))));
+        }
 }
