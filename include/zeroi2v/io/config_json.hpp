@@ -34,7 +34,7 @@ inline constexpr std::size_t config_elements = 65'535;             ///< of one l
 /// The object that `text` holds, its names unique.
 /// Cost    memory of a few times `bytes`, whatever the text is: a longer one is refused by its size.
 /// Errors  not JSON -> checkpoint_error bad_json (or header_not_utf8, too_deep, name_too_long) with line and column; a text or
-///         list that is too long, no object, a name given twice -> model_error bad_config.
+///         list that is too long, no object, a name given twice, a number beyond double -> model_error bad_config.
 [[nodiscard]] inline json_value parse_config_object(std::string_view text, std::string const& source, std::size_t bytes = config_bytes,
                                                     std::size_t elements = config_elements) {
     auto const refuse = [&](std::string const& sentence) { throw model_error{error_code::bad_config, source + ": " + sentence}; };
@@ -43,7 +43,7 @@ inline constexpr std::size_t config_elements = 65'535;             ///< of one l
     try {
         document = json_value::parse(text, source, {.depth = 8, .members = 4096, .name_bytes = 1024, .elements = elements});
     } catch (checkpoint_error const& fault) {
-        if (fault.code() == error_code::too_many_tensors) throw model_error{error_code::bad_config, fault.what()};
+        if (fault.code() == error_code::too_many_tensors || fault.code() == error_code::bad_config) throw model_error{error_code::bad_config, fault.what()};
         throw;
     }
     auto const* const object = document.as_object();

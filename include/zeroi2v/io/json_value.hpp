@@ -70,7 +70,7 @@ public:
 
     /// Reads `text`; `source` begins each message. A name that is given twice is there twice.
     /// Errors  no JSON, or one beyond `limits` -> checkpoint_error bad_json, header_not_utf8, too_deep, too_many_tensors or
-    ///         name_too_long with line and column.
+    ///         name_too_long with line and column; a number beyond double -> the same with bad_config.
     [[nodiscard]] static json_value parse(std::string_view text, std::string_view source, json_limits const& limits = {});
 
     /// The document as text: in one line, or with `indent` blanks for each level.
@@ -339,12 +339,13 @@ private:
         }
         bool const small = rest.starts_with("e-") || rest.starts_with("E-");
         if (!rest.empty()) {
+            if (rest.front() != 'e' && rest.front() != 'E') refuse("not a number of JSON");
             rest.remove_prefix(1 + (rest.size() > 1 && (rest[1] == '-' || rest[1] == '+') ? 1U : 0U));
             if (rest.empty() || digits(rest) != rest.size()) refuse("not a number of JSON");
         }
         double value = 0;
         if (std::from_chars(first, last, value).ec == std::errc{}) return value;
-        if (!small) refuse("a number too large for a double");
+        if (!small) in_.fail(error_code::bad_config, begin, "a number too large for a double");
         return minus ? -0.0 : 0.0;
     }
 

@@ -141,7 +141,7 @@ TEST_CASE("a text or a list that is too long is refused by its size, the longest
     REQUIRE(too_many);
     CHECK(too_many->code == error_code::bad_config);
     CHECK(too_many->status == 4);
-    CHECK(has(too_many->message, "c.json: line 1, column 131089: more than 65535 elements"));
+    CHECK(has(too_many->message, "c.json: line 1, column 131088: more than 65535 elements"));
 
     std::string text = R"({"heads":12})";
     text.resize(std::size_t{1} << 20U, ' ');

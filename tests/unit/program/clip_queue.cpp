@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <new>
 #include <set>
 #include <string>
 #include <thread>
@@ -135,5 +136,18 @@ TEST_CASE("clip_queue: which clip finds one bad sample too many depends on no th
             CHECK(fault.code() == error_code::limit_exceeded);
             CHECK(std::string{fault.what()} == "--bad-videos: 2 videos could not be read, at most 1 expected");
         }
+    }
+}
+
+TEST_CASE("clip_queue: an order that throws reaches the caller at its place, whoever asked for it") {
+    for (std::size_t const threads : {0U, 1U, 3U}) {
+        numbered_source const source{29, {}};
+        bad_videos bad{0};
+        clip_queue queue{source, 6, [](std::uint64_t n) {
+                             if (n == 5) throw std::bad_alloc{};
+                             return nth(n);
+                         }, threads, 4, bad};
+        for (int i = 0; i < 5; ++i) CHECK(queue.next().values[0] == static_cast<float>(i));
+        CHECK_THROWS_AS(static_cast<void>(queue.next()), std::bad_alloc);
     }
 }
