@@ -32,7 +32,7 @@ namespace zeroi2v::detail {
 /// that were looked at are added to `steps`.
 [[nodiscard]] inline bool is_optimizer_state(pickle_graph const& graph, std::string_view key, pickle_value dict, std::size_t& steps) noexcept {
     constexpr std::array<std::string_view, 3> parts{"optim", "exp_avg", "momentum"};
-    constexpr std::array<std::string_view, 3> words{"grad", "grads", "gradients"};
+    constexpr std::array<std::string_view, 7> words{"opt", "opt_state", "mu", "nu", "grad", "grads", "gradients"};
     if (std::ranges::find(words, key) != words.end() || std::ranges::any_of(parts, [&](std::string_view part) { return key.find(part) != std::string_view::npos; })) return true;
     bool state = false, groups = false;
     for (auto i = graph.first_entry(dict); i != pickle_graph::no_entry && !(state && groups); i = graph.at(i).next, ++steps) {

@@ -235,7 +235,7 @@ TEST_CASE("two sets of weights are refused, an optimizer's state is none") {
     }
     auto const deep = opening_pickle(p_dict({{"state_dict", p_dict({{"a", model}, {"b", model}})}}));
     CHECK(deep.says("\"state_dict.a\" and \"state_dict.b\""));
-    for (std::string const name : {"optimizer", "optimizer_state_dict", "optim", "exp_avg", "exp_avg_sq", "momentum_buffer", "grads"})
+    for (std::string const name : {"optimizer", "optimizer_state_dict", "optim", "exp_avg", "exp_avg_sq", "momentum_buffer", "grads", "opt_state", "mu", "nu"})
         CHECK(names(open_pickle(p_dict({{name, model}, {"net", model}}))).size() == 2);
     auto const adam = p_dict({{"state", p_dict({{"exp", model}})}, {"param_groups", "]"}});
     CHECK(names(open_pickle(p_dict({{"mine", adam}, {"net", model}}))).size() == 2);
