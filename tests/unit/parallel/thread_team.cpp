@@ -180,3 +180,24 @@ TEST_CASE("a system that refuses threads leaves a smaller team, and says so") {
     CHECK(status == 0);
 }
 #endif
+
+TEST_CASE("parts of one run are in work at the same time") {
+    thread_team team{3};
+    std::atomic<int> begun{0};
+    std::atomic<bool> together{true};
+    team.run(3, [&](int) {
+        ++begun;
+        auto const end = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+        while (begun < 3 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+        if (begun < 3) together = false;
+    });
+    CHECK(together);
+}
+
+TEST_CASE("a team that sleeps ends as one that works") {
+    for (bool const used : {false, true}) {
+        thread_team team{3};
+        if (used) CHECK(each_once(team, 5));
+        std::this_thread::sleep_for(std::chrono::milliseconds{30});
+    }
+}

@@ -142,3 +142,42 @@ TEST_CASE("equality notices one offset and the number of heads") {
     CHECK(a != frame_map<>::from_offsets({0, 1, 0, 0}));
     CHECK(frame_map<>::from_offsets({0, 1}) != a);
 }
+
+TEST_CASE("the predicates of a map, one by one") {
+    using namespace frame_map_predicates;
+    CHECK((!valid_head_count(0) && valid_head_count(1) && valid_head_count(65535) && !valid_head_count(65536)));
+    CHECK((valid_head(2, 3) && !valid_head(3, 3)));
+    CHECK((valid_offset(-32767) && valid_offset(32767) && !valid_offset(-32768) && !valid_offset(32768) && valid_offset(0)));
+    std::vector<head_offset> const twice{{0, 1}, {2, 1}, {0, -1}}, once{{2, 1}, {0, 1}, {1, 1}};
+    CHECK((first_of_its_head(twice, 0) && first_of_its_head(twice, 1) && !first_of_its_head(twice, 2)));
+    CHECK(no_duplicate_head(once));
+    CHECK_FALSE(no_duplicate_head(twice));
+    CHECK(no_duplicate_head({}));
+    CHECK_FALSE(head_offset{0, 1} == head_offset{0, 2});
+}
+
+TEST_CASE("who writes into a map makes it invalid, and it says so") {
+    frame_map<> map{3, {{1, -1}}};
+    CHECK(map.is_valid());
+    map.offsets_[2] = 32768;
+    CHECK_FALSE(map.is_valid());
+    map.offsets_[2] = -32767;
+    CHECK(map.is_valid());
+    map.offsets_.clear();
+    CHECK_FALSE(map.is_valid());
+}
+
+TEST_CASE("heads at an offset are walked one by one, before and after a step") {
+    frame_map<> const map{6, {{1, -1}, {3, -1}, {4, 2}, {5, -1}}};
+    auto const heads = map.heads_at(-1);
+    auto at = heads.begin();
+    CHECK(*at == 1);
+    auto const before_step = at++;
+    CHECK(*before_step == 1);
+    CHECK(*at == 3);
+    CHECK(*++at == 5);
+    CHECK(++at == heads.end());
+    CHECK((heads.size() == 3 && !heads.empty() && map.heads_at(7).empty() && map.heads_at(7).size() == 0));
+    CHECK((map.spatial_heads() == 2 && map.temporal_heads() == 4 && map.reach() == 2 && !map.is_identity() && frame_map<>{2}.is_identity()));
+    CHECK((frame_map<>{2, {{0, -5}}}.reach() == 5 && frame_map<>{2}.reach() == 0));
+}

@@ -88,6 +88,9 @@ TEST_CASE("parts of one product share nothing, their neighbours and themselves a
     CHECK_FALSE(one.empty());
     CHECK_FALSE(share_elements(none, none));
     CHECK_FALSE(share_elements(one, none));
+    elements const nothing_at_one{qkv.data(), {{{0, 0}, {0, 1}, {0, 1}, {1, 5}}}};
+    CHECK_FALSE(share_elements(one, nothing_at_one));
+    CHECK_FALSE(share_elements(nothing_at_one, one));
     elements const longer{qkv.data(), {{{0, 1}, {0, 1}, {0, 1}, {1, 2}}}};
     CHECK_FALSE(one == longer);
     elements const spread{qkv.data(), {{{0, 1}, {0, 1}, {0, 1}, {2, 2}}}};

@@ -84,6 +84,8 @@ TEST_CASE("a clone is what its original is, with no element more") {
     CHECK(b.sizes() == shape{3, 3});
     CHECK(a.sizes() == shape{0}); // NOLINT: the state after a move is part of the contract
     CHECK(a.clone().empty());     // NOLINT
+    auto const h = stored_tensor::zeros(dtype::bf16, {4}).clone();
+    CHECK((h.type() == dtype::bf16 && h.count() == 4));
     stored_tensor c{dtype::u8, {2}};
     c = stored_tensor{dtype::f64, {5}};
     CHECK(c.type() == dtype::f64);
