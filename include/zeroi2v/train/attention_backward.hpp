@@ -69,7 +69,7 @@ inline void fetch_rows(matrix_view<float const> rows) noexcept {
 /// Numerics  P is made again; float, products on the kernel of attention. The same bits for every executor.
 /// Errors    scratch too small or not aligned to 64 -> ZEROI2V_REQUIRE.
 /// Cost      10 T queries keys H D flops. scratch: attention_backward_scratch_floats.
-/// Test      tests/unit/train/trainer.cpp
+/// Test      tests/unit/train/attention_backward.cpp
 inline void attention_backward(kernel_table const& kernels, executor& workers, attention_shape const& shape, frame_map<> const& map,
                                token_rows<float const> q, token_rows<float const> k, token_rows<float const> v, token_rows<float const> dy,
                                token_rows<float> dq, token_rows<float> dk, token_rows<float> dv, std::span<float> scratch) {

@@ -12,7 +12,7 @@ namespace zeroi2v {
 ///
 ///   keep(r,c) = uniform of stream (place, step) at index ((sample * rows + r * row_step) * columns + c)  >=  rate
 ///
-/// Test  tests/unit/train/parts.cpp
+/// Test  tests/unit/train/parts.cpp; tests/unit/train/dropout.cpp, in a whole model
 class dropout {
 public:
     /// Places: one number per dropout layer of a model.

@@ -42,7 +42,7 @@ private:
 /// The weights of a model for both directions; nothing before what trains first has a backward form.
 ///
 /// The weights must outlive it and stay where they are. The constructor plans, `pack` packs.
-/// Errors  adapters without a scale -> model_error bad_config.
+/// Errors  adapters without a scale -> model_error bad_config.     Test  tests/unit/train/training_model.cpp
 class training_model {
 public:
     training_embedding class_embedding, positional_embedding, temporal_embedding;

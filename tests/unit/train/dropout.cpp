@@ -94,6 +94,17 @@ TEST_CASE("gradients with values dropped where threads take their rows in severa
     }
 }
 
+TEST_CASE("gradients with values dropped where the class tokens of many frames are taken in several blocks") {
+    vit_config const config{{.image_size = 2, .patch_size = 2, .frames = 330, .width = 12, .layers = 2, .heads = 3, .mlp_width = 14, .classes = 5}, frame_map<>::from_offsets({-1, 1, 2}), 0.5};
+    REQUIRE(config.frames() > 320); // more than one block of rows on every instruction set
+    for (input const inputs : {input::shared, input::separate}) {
+        auto const found = worst_slope(config, {inputs, true, true, true, 3}, {.adapter_dropout = 0.4, .head_dropout = 0.4, .seed = 8, .clips_at_once = 1});
+        MESSAGE(found.tensors << " tensors, worst " << found.worst << " of " << found.name);
+        CHECK(found.tensors > 20);
+        CHECK_MESSAGE(found.worst < 0.01, found.name);
+    }
+}
+
 TEST_CASE("logits drop nothing, and a loss without dropout is theirs") {
     auto const config = small_config();
     adapter_layout const layout{input::shared, true, true, true, 5};

@@ -517,6 +517,15 @@ TEST_CASE("weight_gradient and bias_gradient take nothing where there is nothing
         weight_gradient(table, serial, turned ? wide : narrow, turned ? narrow : wide, 2, without.data(), nullptr, room);
         CHECK(same_bits(with, without));
     }
+    // The narrower operand on its side; of each thread some panels of the wider, and a tile where the weight is the wider's.
+    for (kernel_table const* each : tables())
+        for (std::size_t const rows : {1U, 6U, 40U})
+            for (auto const& [out, in] : {std::pair<std::size_t, std::size_t>{4, 3}, {3, 4}, {5, 5}, {each->f32.row_block, 2000}, {2000, each->f32.row_block}, {each->f32.row_block + 1, 2000}, {2000, each->f32.row_block + 1}})
+                for (std::size_t const threads : {1U, 3U}) {
+                    auto const lines = [](std::size_t floats) { return (floats + 15) / 16 * 16; };
+                    std::size_t const narrow = std::min(out, in), wide = each->f32.panel_width * (narrow > each->f32.row_block ? 8 : 1);
+                    CHECK(weight_gradient_scratch(*each, rows, out, in, static_cast<int>(threads)) == lines(rows) * narrow + threads * (lines(wide * rows) + (out > in ? lines(wide * narrow) : 0)));
+                }
     CHECK(weight_gradient_scratch(table, 6, 4, 3, 0) == weight_gradient_scratch(table, 6, 4, 3, 1));
     CHECK(weight_gradient_scratch(table, 6, 4, 3, 3) - weight_gradient_scratch(table, 6, 4, 3, 2) == weight_gradient_scratch(table, 6, 4, 3, 2) - weight_gradient_scratch(table, 6, 4, 3, 1));
     CHECK(weight_gradient_scratch(table, 6, 4, 3, 2) > weight_gradient_scratch(table, 6, 4, 3, 1));

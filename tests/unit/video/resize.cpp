@@ -151,7 +151,7 @@ TEST_CASE("bilinear_resizer refuses what it was not built for") {
         CHECK(bilinear_resizer{{4, 4}, {8, 8}, in}.window() == in);
     }
     for (auto const& [from, to] : {std::pair{image_size{0, 4}, image_size{8, 8}}, {image_size{4, 0}, image_size{8, 8}}, {image_size{4, 4}, image_size{0, 8}}, {image_size{4, 4}, image_size{8, 0}}})
-        CHECK(video_test::code_of([&] { return bilinear_resizer{from, to, {0, 0, 0, 0}}; }) == "precondition");
+        CHECK(video_test::code_of([from = from, to = to] { return bilinear_resizer{from, to, {0, 0, 0, 0}}; }) == "precondition");
     image out{8, 8, 3};
     image const other{4, 5, 3};
     CHECK(video_test::code_of([&] { fit(view_pixels(other), out); }) == "precondition");
