@@ -28,19 +28,14 @@ void softmax(std::vector<double>& values) {
 }
 
 /// The names of a text, one per line, without the empty lines at its end; nothing where there are more than `most`, beyond
-/// which only blanks are looked at.
+/// which no line is looked at but for the first one that is not empty.
 std::optional<std::vector<std::string>> names_in(std::string_view text, std::size_t most) {
     std::vector<std::string> names;
-    std::size_t empty = 0; // lines since the last name
-    for (text_lines lines{text}; lines.next();) {
-        if (lines.line().empty()) {
-            ++empty;
-            continue;
-        }
-        if (empty >= most || names.size() + empty >= most) return std::nullopt;
-        names.resize(names.size() + std::exchange(empty, 0));
-        names.emplace_back(lines.line());
-    }
+    text_lines lines{text};
+    while (names.size() < most && lines.next()) names.emplace_back(lines.line());
+    auto const rest = names.size() < most ? std::string_view{} : text.substr(lines.end());
+    if (std::ranges::any_of(rest, [](char c) { return c != '\n' && c != '\r'; })) return std::nullopt;
+    while (!names.empty() && names.back().empty()) names.pop_back();
     return names;
 }
 

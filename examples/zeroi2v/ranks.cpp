@@ -50,6 +50,7 @@ void join_ranks() {
     std::signal(SIGTERM, end_without_words);
     joined = new mpi_exchange{{.on_lost = [](mpi_exchange& exchange, std::string const& what) {
         report_error(to_string(error_code::rank_lost), what + "; the job ends");
+        leave_nothing_behind();
         begin_to_leave(5);
         exchange.abort(6);
     }}};

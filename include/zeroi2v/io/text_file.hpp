@@ -98,6 +98,8 @@ public:
     [[nodiscard]] std::string_view line() const noexcept { return line_; }
     /// Of the line in the text.
     [[nodiscard]] std::size_t offset() const noexcept { return offset_; }
+    /// Where the next line begins, behind the line feed.
+    [[nodiscard]] std::size_t end() const noexcept { return begin_; }
     /// From 1.
     [[nodiscard]] std::size_t number() const noexcept { return number_; }
 

@@ -97,6 +97,13 @@ TEST_CASE("lines: LF, CRLF, a last one without either, empty ones, and where eac
     CHECK(lines_of("a\nbc\n") == list{"1@0:a", "2@2:bc"});
     CHECK(lines_of("a\r\n\r\nbc\r\n") == list{"1@0:a", "2@3:", "3@5:bc"});
     CHECK(lines_of("a\r\nbc") == list{"1@0:a", "2@3:bc"});
+    zeroi2v::text_lines one{"a\r\nbc"};
+    CHECK(one.end() == 0);
+    CHECK(one.next());
+    CHECK(one.end() == 3);
+    CHECK(one.next());
+    CHECK(one.end() == 5);
+    CHECK_FALSE(one.next());
     CHECK(lines_of("\n\na\rb\n") == list{"1@0:", "2@1:", "3@2:a\rb"});
 }
 
