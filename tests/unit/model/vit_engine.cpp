@@ -421,3 +421,23 @@ TEST_CASE("vit_engine: what it says of itself, and what it cannot be made of") {
     }
     CHECK(kept.weight_bytes() == bytes);
 }
+
+TEST_CASE("vit_engine: features of many clips are those of each, whatever the batch") {
+    auto const weights = weights_for<no_adapters>(small(4, frame_map<>{3, {{0, -1}}}), adapter_layout::none());
+    vit_engine const engine{weights};
+    dynamic_tensor<float, 5> clips{std::size_t{3}, std::size_t{4}, std::size_t{3}, std::size_t{24}, std::size_t{24}};
+    detail::draw_normal({clips.data(), clips.size()}, 1.0F, 1, 2);
+    std::vector<float> one_by_one;
+    auto alone = engine.make_workspace();
+    for (std::size_t clip = 0; clip < 3; ++clip) {
+        dynamic_tensor<float, 2> features{std::size_t{4}, std::size_t{36}};
+        engine.features(view<float const, 4>{clips.data() + clip * weights.config.clip_values(), 4, 3, 24, 24}, alone, features);
+        one_by_one.insert(one_by_one.end(), features.begin(), features.end());
+    }
+    for (std::size_t const batch : {1U, 2U, 3U}) {
+        auto workspace = engine.make_workspace(batch);
+        dynamic_tensor<float, 3> features{std::size_t{3}, std::size_t{4}, std::size_t{36}};
+        engine.features(clips, workspace, features);
+        CHECK(same_bits({features.data(), features.size()}, one_by_one));
+    }
+}
