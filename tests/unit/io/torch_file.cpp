@@ -233,6 +233,15 @@ TEST_CASE("two sets of weights are refused, an optimizer's state is none") {
         CHECK(fault.says('"' + std::string{a} + "\" and \"" + b + '"'));
         CHECK(fault.says("torch.save"));
     }
+    // a text tower is no such set, adapters on their own are one: they are not passed over
+    auto const text = p_dict({{"token_embedding.weight", one_tensor}, {"transformer.resblocks.0.ln_1.bias", one_tensor}});
+    CHECK(names(open_pickle(p_dict({{"text", text}, {"net", model}}))).size() == 2);
+    auto const adapters = p_dict({{"transformer.resblocks.0.S_Adapter.D_fc1.bias", one_tensor}});
+    CHECK_FAULT(opening_pickle(p_dict({{"adapters", adapters}, {"net", model}})), error_code::unsupported_layout, 3);
+    // where the search gives up, nothing was found
+    std::string many = "}(";
+    for (int i = 0; i < 200'000; ++i) many += p_text(std::to_string(i)) + "N";
+    CHECK(names(open_pickle(p_dict({{"net", model}, {"other", many + "u"}}))).front() == "net.conv1.weight");
     auto const deep = opening_pickle(p_dict({{"state_dict", p_dict({{"a", model}, {"b", model}})}}));
     CHECK(deep.says("\"state_dict.a\" and \"state_dict.b\""));
     for (std::string const name : {"optimizer", "optimizer_state_dict", "optim", "exp_avg", "exp_avg_sq", "momentum_buffer", "grads", "opt_state", "mu", "nu"})
