@@ -49,10 +49,10 @@ struct torch_weight_set {
     pickle_value dict;
 };
 
-/// Finds the dicts whose tensors have the names of an encoder: one inside a block, and one that only images have, such as
-/// the patch convolution. Whatever the dict is called, the sets in `state_dict` come first, then those in `model`.
+/// Finds the dicts whose tensors have the names of an encoder: one inside a block, and one that no text tower has, such as
+/// the patch convolution or an adapter. Whatever the dict is called, the sets in `state_dict` come first, then those in `model`.
 /// A dict that is a set is not looked into, and neither is an optimizer's state.
-/// Bounds  64 levels, 500 000 steps; beyond them there are none, as where no dict has such names.     Test  tests/unit/io/torch_file.cpp
+/// Bounds  64 levels, 200 000 steps; beyond them there are none, as where no dict has such names.     Test  tests/unit/io/torch_file.cpp
 class torch_weight_search {
 public:
     explicit torch_weight_search(pickle_graph const& graph) : graph_{graph} {}
@@ -64,7 +64,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t max_steps = 500'000, longest_key = 1'024;
+    static constexpr std::size_t max_steps = 200'000, longest_key = 1'024;
     static constexpr std::array<std::string_view, 2> first_keys{"state_dict", "model"};
 
     struct evidence {
@@ -127,9 +127,8 @@ private:
         auto const plain = without_transparent_words(name);
         auto const match = match_key(split_wrappers(plain).name);
         if (!match) return;
-        bool const inside = match->canonical.starts_with("backbone.transformer.resblocks.");
-        seen.inside_block = seen.inside_block || inside;
-        seen.only_vision = seen.only_vision || (match->only_vision && !inside);
+        seen.inside_block = seen.inside_block || match->canonical.starts_with("backbone.transformer.resblocks.");
+        seen.only_vision = seen.only_vision || match->only_vision;
     }
 
     pickle_graph const& graph_;

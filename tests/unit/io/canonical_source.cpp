@@ -1,6 +1,7 @@
 // Files of other projects give the official tensors, bit for bit; names that contradict or mean nothing are told apart.
 #include <zeroi2v/io/canonical_source.hpp>
 
+#include "archives.hpp"
 #include "faults.hpp"
 #include "temporary_folder.hpp"
 
@@ -214,6 +215,24 @@ TEST_CASE("query, key and value that do not fit each other") {
                                          {p + "k_proj.bias", dtype::f32, {}},
                                          {p + "v_proj.bias", dtype::f32, {}}});
     CHECK_FAULT(scalars, error_code::bad_shape, 4);
+}
+
+TEST_CASE("one of query, key and value that cannot be read makes their tensor unreadable, not missing") {
+    using test::p_call, test::p_global, test::p_storage;
+    auto const tensor = test::p_tensor(p_storage("0", 4), 0, {2, 2}, {2, 1});
+    std::string const p = "encoder.layers.0.self_attn.";
+    auto const pickle = test::p_dict({{"embeddings.class_embedding", tensor},
+                                      {p + "q_proj.weight", tensor},
+                                      {p + "k_proj.weight", p_call(p_global("torch._utils", "_rebuild_qtensor"), {})},
+                                      {p + "v_proj.weight", tensor}});
+    test::temporary_folder const folder;
+    test::write_file(folder / "f", test::build_zip(test::torch_parts(test::p_file(pickle), {{0, 1, 2, 3}})).bytes);
+    auto const file = zeroi2v::load_checkpoint(folder / "f");
+    auto const source = zeroi2v::resolve(file);
+    CHECK(source.tensors().size() == 1);
+    REQUIRE(source.unreadable().size() == 1);
+    CHECK(source.unreadable()[0].name == "backbone.transformer.resblocks.0.attn.in_proj_weight");
+    CHECK_FAULT(fault_of([&] { source.refuse_other_kinds(); }), error_code::unsupported_dtype, 3);
 }
 
 TEST_CASE("timm's leading ones go, and nothing else does") {

@@ -233,6 +233,15 @@ TEST_CASE("two sets of weights are refused, an optimizer's state is none") {
         CHECK(fault.says('"' + std::string{a} + "\" and \"" + b + '"'));
         CHECK(fault.says("torch.save"));
     }
+    // a text tower is no such set, adapters on their own are one: they are not passed over
+    auto const text = p_dict({{"token_embedding.weight", one_tensor}, {"transformer.resblocks.0.ln_1.bias", one_tensor}});
+    CHECK(names(open_pickle(p_dict({{"text", text}, {"net", model}}))).size() == 2);
+    auto const adapters = p_dict({{"transformer.resblocks.0.S_Adapter.D_fc1.bias", one_tensor}});
+    CHECK_FAULT(opening_pickle(p_dict({{"adapters", adapters}, {"net", model}})), error_code::unsupported_layout, 3);
+    // where the search gives up, nothing was found
+    std::string many = "}(";
+    for (int i = 0; i < 200'000; ++i) many += p_text(std::to_string(i)) + "N";
+    CHECK(names(open_pickle(p_dict({{"net", model}, {"ema", many + "u"}}))).front() == "net.conv1.weight");
     auto const deep = opening_pickle(p_dict({{"state_dict", p_dict({{"a", model}, {"b", model}})}}));
     CHECK(deep.says("\"state_dict.a\" and \"state_dict.b\""));
     for (std::string const name : {"optimizer", "optimizer_state_dict", "optim", "exp_avg", "exp_avg_sq", "momentum_buffer", "grads", "opt_state", "mu", "nu"})
@@ -246,11 +255,9 @@ TEST_CASE("a search through dicts that hold each other comes to an end") {
     auto const one = opening_pickle("}q\0("s + p_text("w") + one_tensor + p_text("self") + "h\0u"s);
     CHECK_FAULT(one, error_code::bad_pickle, 3);
     CHECK(one.says("nests deeper"));
-    test::fault two;
-    double const seconds = test::processor_seconds([&] { two = opening_pickle("}q\0("s + p_text("a") + "h\0"s + p_text("b") + "h\0u"s); });
+    auto const two = opening_pickle("}q\0("s + p_text("a") + "h\0"s + p_text("b") + "h\0u"s);
     CHECK_FAULT(two, error_code::bad_pickle, 3);
-    CHECK(two.says("more than 1000000 entries"));
-    CHECK(seconds < test::limit_seconds(2));
+    CHECK(two.says("nests deeper"));
 }
 
 TEST_CASE("a key that is set twice, and two paths to one name, are refused") {
@@ -315,6 +322,7 @@ TEST_CASE("calls that only look like tensors are none, and half of one is named"
              {v3({p_global("torch", "float32"), p_dict({{"conj", "\x88"}})}), "lazily"},
              {v3({p_global("torch", "float32"), p_dict({{"neg", "\x88"}})}), "lazily"},
              {p_tensor(p_tuple({p_text("storage"), p_global("mine", "FloatStorage"), p_text("0"), p_text("cpu"), p_int(6)}) + "Q", 0, {6}, {1}), "mine.FloatStorage"},
+             {p_call(p_global("torch._tensor", "_rebuild_from_type_v2"), {p_global("mine", "_rebuild_tensor_v2"), p_global("m", "C"), plain_parts, "}"}), "mine._rebuild_tensor_v2"},
              {p_tuple({one_tensor, "N"}), "a tuple of tensors"}}) {
         std::string const& words = each.second;
         CAPTURE(words);
