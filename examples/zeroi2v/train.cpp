@@ -90,8 +90,10 @@ int run_train(arguments const& typed, console const& out) {
     train_data train_file{data_path};
     std::optional<train_data> val_file;
     if (val_path) val_file.emplace(*val_path);
-    auto const inputs = inputs_of(choice, {start_path});
-    auto const require_no_data = [&](std::filesystem::path const& output) {
+    std::vector<std::filesystem::path> read_paths{start_path, data_path};
+    if (val_path) read_paths.emplace_back(*val_path);
+    auto const inputs = inputs_of(choice, read_paths);
+    auto const require_no_data = [&](std::filesystem::path const& output) { // the videos of lists, which may be many
         train_file.require_output(output);
         if (val_file) val_file->require_output(output);
     };

@@ -465,6 +465,15 @@ TEST_CASE("train: a video of a list is an input: no output, log, lock or checkpo
     here.file("folders.txt", "v.mp4 0\nframes 1\n");
     check_error(train(here / "folders.txt", {"-o", here / "frames/img_00001.jpg"}), 2, "same_file", {"img_00001.jpg", "frames"});
     CHECK(content_of(here / "frames/img_00001.jpg") == "a frame");
+    // Output and log are two files, whatever they are called and be they there or not.
+    here.file("x", "old");
+    fs::create_hard_link(here / "x", here / "y");
+    check_error(train(here / "list.txt", {"-o", here / "x", "--log", here / "y"}), 2, "same_file", {"y"});
+    CHECK(content_of(here / "x") == "old");
+    fs::create_symlink("z", here / "to_z");
+    check_error(train(here / "list.txt", {"-o", here / "z", "--log", here / "to_z"}), 2, "same_file", {"to_z"});
+    check_error(train(here / "list.txt", {"-o", here / "to_z", "--log", here / "sub/up/z"}), 2, "same_file", {"--log"});
+    CHECK(!fs::exists(here / "z"));
     // Another file of that folder may be replaced, as ever.
     here.file("o", "old");
     check_success(train(here / "list.txt", {"-o", here / "o"}));

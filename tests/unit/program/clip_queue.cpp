@@ -63,6 +63,7 @@ TEST_CASE("clip_queue: the order of the demand for every number of readers and p
                                  CHECK(n == asked++); // in order, by one at a time
                                  return nth(n);
                              }, threads, places, bad};
+            CHECK(queue.threads() == threads);
             std::size_t news = 0;
             for (std::uint64_t n = 0; n < 200; ++n) {
                 auto const clip = queue.next();
