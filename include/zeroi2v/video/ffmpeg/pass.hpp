@@ -19,6 +19,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace zeroi2v::detail {
@@ -104,18 +105,20 @@ private:
     static constexpr int most_unreadable = 16; // in a row; then a lenient pass takes the file to end here
 
     void send_packet() {
-        started_ = started_ || (packet_->flags & AV_PKT_FLAG_KEY) != 0;
         // transport streams flag a packet where a counter jumps; elsewhere the flag means that its end is not in the file
         bool const cut = (packet_->flags & AV_PKT_FLAG_CORRUPT) != 0
                          && std::string_view{input_.format().iformat->name} != "mpegts";
         if (cut) damaged("the file ends within a packet", packets_, report_.decoded);
-        if (headers_ && packet_->size > 0) read_headers(!cut);
+        bool const readable = packet_->size == 0 || read_headers(!cut);
+        started_ = started_ || (readable && (packet_->flags & AV_PKT_FLAG_KEY) != 0);
         // decoders treat time stamps as opaque: here they number the packets, to know a frame's packet again
         packet_->pts = packet_->dts = static_cast<std::int64_t>(packets_);
         send(packet_.get());
     }
 
-    void read_headers(bool expected) {
+    /// Whether a decoder that begins here has what the packet needs, as far as can be told: its parameter sets.
+    bool read_headers(bool expected) {
+        if (!headers_) return true;
         std::size_t extra_bytes = 0;
         if (auto const* const extra = av_packet_get_side_data(packet_.get(), AV_PKT_DATA_NEW_EXTRADATA, &extra_bytes))
             headers_->configure({extra, extra_bytes});
@@ -129,6 +132,7 @@ private:
             check(av_packet_make_writable(packet_.get()));
             headers_->mend({packet_->data, static_cast<std::size_t>(packet_->size)});
         }
+        return promise.picture.has_value();
     }
 
     void send(AVPacket const* packet) {
