@@ -4,8 +4,8 @@
 # by hanging, lose an input, leave a temporary file, or show an output that is not whole. Prints what the runs ended with.
 #   --sample N  only N places of each command, evenly spread (a test of the suite runs so)
 #   PROGRAM     default build/release/bin/zeroi2v
-# Without --sample about TAKES on two cores. Crashes inside FFmpeg, and where glibc itself ends the process for want of thread-local
-# memory, are listed and do not count: see `foreign` in tests/faults/runner.cpp.
+# Without --sample some 90,000 runs, over an hour on two cores. What is counted apart and no failure, with its reason, stands in
+# tests/faults/runner.cpp: crashes inside FFmpeg or glibc, and what FFmpeg calls damage when it lacks memory.
 set -u
 source=$(cd "$(dirname "$0")/.." && pwd)
 sample=0
