@@ -476,8 +476,9 @@ TEST_CASE("weight_gradient and bias_gradient: whole numbers exactly, at every fo
 TEST_CASE("weight_gradient of sides that no cache holds: more panels at a time, columns in several blocks") {
     std::size_t const rows = 11;
     for (kernel_table const* table : tables())
-        for (auto const& [out, in] : {std::pair<std::size_t, std::size_t>{table->f32.row_block + 9, table->f32.row_block + 21}, {table->f32.row_block + 21, table->f32.row_block + 9}, {3, 600}, {600, 3}})
+        for (auto const& sides : {std::pair<std::size_t, std::size_t>{table->f32.row_block + 9, table->f32.row_block + 21}, {table->f32.row_block + 21, table->f32.row_block + 9}, {3, 600}, {600, 3}})
             for (int const threads : {1, 3}) {
+                std::size_t const out = sides.first, in = sides.second;
                 thread_team team{threads};
                 auto const dy = integers(rows * out, out, 5), x = integers(rows * in, in, 5);
                 std::size_t const count = weight_gradient_scratch(*table, rows, out, in, team.concurrency());

@@ -101,9 +101,9 @@ TEST_CASE("gradients of every parameter of tiny models against central differenc
             auto const errors = errors_of(training.trained(), training.gradient(), differences_of(wide, training.trained(), data, c.groups, 0.1));
             CHECK(errors.size() == training.trained().size());
             double worst = 0;
-            for (auto const& [name, error] : errors) {
-                worst = std::max(worst, error);
-                CHECK_MESSAGE(error < 1e-5, name << ": " << error);
+            for (auto const& each : errors) {
+                worst = std::max(worst, each.second);
+                CHECK_MESSAGE(each.second < 1e-5, each.first << ": " << each.second);
             }
             MESSAGE(std::string{c.name} << ", " << layers << " blocks: " << training.trained().floats() << " parameters, worst tensor " << worst);
         }
