@@ -10,6 +10,7 @@
 #include <cstring>
 #include <functional>
 #include <random>
+#include <utility>
 
 #include <sys/stat.h>
 
