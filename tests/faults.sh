@@ -1,11 +1,12 @@
 #!/bin/bash
 # faults.sh [--sample N] [PROGRAM]: small runs of merge, classify, train, few-shot and eval with failing allocations: each single
 # one, and all from each one on; then the same for threads that cannot be started. No run may end by a signal, with status 1 or
-# by hanging, lose an input, leave a temporary file, or show an output that is not whole. Prints what the runs ended with.
+# by hanging, take a lack of memory for damage, lose an input, leave a temporary file, or show an output that is not whole.
+# Prints what the runs ended with.
 #   --sample N  only N places of each command, evenly spread (a test of the suite runs so)
 #   PROGRAM     default build/release/bin/zeroi2v
 # Without --sample some 90,000 runs, over an hour on two cores. What is counted apart and no failure, with its reason, stands in
-# tests/faults/runner.cpp: crashes inside FFmpeg or glibc, and what FFmpeg calls damage when it lacks memory.
+# tests/faults/runner.cpp: crashes inside FFmpeg or glibc.
 set -u
 source=$(cd "$(dirname "$0")/.." && pwd)
 sample=0

@@ -5,11 +5,10 @@
 // FOLDER/in holds the inputs; each of JOBS servers works in a copy of it. OUTPUT is the file that the command writes, `-` where
 // there is none. SAMPLE 0: every call. KIND: memory, threads. A run must end with
 //   * status 0, the output being bytewise that of the run without a fault; or
-//   * status 2 to 8, one line `zeroi2v: error[CODE]: ...` last on stderr, and the output absent or whole
+//   * status 7 and `zeroi2v: error[out_of_memory]: ...` or `error[thread_unavailable]` last on stderr, and the output absent or whole
 // leaving the inputs as they were and nothing else behind but OUTPUT.ckpt-STEP. Counted apart, and no failure:
 //   * a signal whose innermost frame outside the C and C++ runtime is FFmpeg's or a codec's
 //   * status 127 of glibc, which ends a process that has no memory for a library's thread-local data
-//   * a failure inside FFmpeg that it calls damage: status 5, or in training another video in its place
 // The runner ends with status 1 where a run was none of these.
 #include "order.hpp"
 
@@ -156,18 +155,15 @@ verdict judge(setting const& all, fs::path const& folder, fault_answer const& an
         result.outcome = "status " + std::to_string(status) + (status == 0 || code.empty() ? "" : " " + code);
         if (status == 127 && said.find("thread-local data") != std::string::npos) {
             result.outcome = "status 127 of glibc: no memory for thread-local data";
-        } else if (status == 1 || status > 8 || (status != 0 && code.empty())) {
+        } else if (status != 0 && (status != 7 || (code != "out_of_memory" && code != "thread_unavailable"))) {
             result.bad = true;
-            result.detail = said.substr(0, 600);
         }
         if (status != 0) result.detail = said.substr(0, 600);
     }
-    auto const complain = [&](std::string const& what, bool bad = true) {
-        result.bad = result.bad || bad;
+    auto const complain = [&](std::string const& what) {
+        result.bad = true;
         result.outcome += "; " + what;
     };
-    bool const as_damage = said.find("error[decode_failed]") != std::string::npos || said.find("error[limit_exceeded]") != std::string::npos
-                           || said.find("error[no_frames]") != std::string::npos;
     for (auto const& [name, bytes] : all.inputs)
         if (auto const found = files.find(name); found == files.end()) complain("input lost: " + name);
         else if (found->second != bytes) complain("input changed: " + name);
@@ -176,8 +172,7 @@ verdict judge(setting const& all, fs::path const& folder, fault_answer const& an
         if (all.inputs.contains(name)) continue;
         if (name == all.output) {
             if (bytes == all.outcome.at(name)) continue;
-            bool const replaced = ended_well && as_damage && bytes.size() == all.outcome.at(name).size();
-            complain(replaced ? "a video replaced as damaged" : "an output that is not whole, or other than without the fault", !replaced);
+            complain("an output that is not whole, or other than without the fault");
         } else if (!WIFSIGNALED(answer.status) && (ended_well || all.output == "-" || !name.starts_with(all.output + ".ckpt-"))) complain("left behind: " + name);
     }
     if (ended_well && all.output != "-" && !files.contains(all.output)) complain("status 0 without the output");
