@@ -77,6 +77,16 @@ TEST_CASE("an order is value by value the generator's: of the seed, and of a str
     CHECK(draw_shots({}, 3, 6).empty());
 }
 
+TEST_CASE("draw_below: the upper 64 bits of the product, for counts up to 2^32 - 1") {
+    __extension__ using wide = unsigned __int128;
+    counter_rng const random{12, 3};
+    for (std::uint64_t const count : {std::uint64_t{1}, std::uint64_t{3}, (std::uint64_t{1} << 31U) + 5, (std::uint64_t{1} << 32U) - 1})
+        for (std::uint64_t i = 0; i < 200; ++i) {
+            std::uint64_t const value = std::uint64_t{random.bits(2 * i)} << 32U | random.bits(2 * i + 1);
+            CHECK(detail::draw_below(count, random, i) == static_cast<std::uint64_t>(wide{count} * value >> 64U));
+        }
+}
+
 TEST_CASE("sample_order: samples are counted in 32 bits") {
     std::size_t const most = (std::size_t{1} << 32U) - 1;
     sample_order given{most, false, 1};
