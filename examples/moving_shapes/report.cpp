@@ -1,8 +1,9 @@
 #include "report.hpp"
 
-#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/core/error.hpp>
 #include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/safetensors.hpp>
+#include <zeroi2v/io/text_file.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -59,7 +60,7 @@ std::string table_of(std::span<scored const> results, std::string_view table, st
 
 std::optional<zeroi2v::json_value> read_json(fs::path const& path) {
     if (!fs::exists(path)) return std::nullopt;
-    return zeroi2v::json_value::parse(zeroi2v::read_text_file(path), path.string());
+    return zeroi2v::json_value::parse(zeroi2v::read_text_file(path, zeroi2v::error_code::bad_json), path.string());
 }
 
 std::string few_shot_table(std::span<fs::path const> folders) {

@@ -2,9 +2,10 @@
 
 #include "scene.hpp"
 
-#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/core/error.hpp>
 #include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/safetensors.hpp>
+#include <zeroi2v/io/text_file.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -36,7 +37,7 @@ void require_shape(zeroi2v::stored_tensor const& logits, std::size_t videos) {
 }
 
 void require_same_right(fs::path const& evaluated, double right) {
-    double const found = zeroi2v::json_value::parse(zeroi2v::read_text_file(evaluated), evaluated.string()).at("top1").as_number().value();
+    double const found = zeroi2v::json_value::parse(zeroi2v::read_text_file(evaluated, zeroi2v::error_code::bad_json), evaluated.string()).at("top1").as_number().value();
     if (std::abs(found - right) > 1e-9) throw std::runtime_error{evaluated.string() + ": top-1 of the files is not that of the clips"};
 }
 

@@ -33,7 +33,8 @@ struct result {
     tally all{};
     std::vector<tally> per_class;
     std::vector<std::size_t> confusion; // (K,K), rows are the truth
-    std::vector<json_value> bad{}; // one object per video that could not be read
+    std::size_t bad = 0;              // videos that could not be read
+    std::vector<json_value> errors{}; // with --json an object for each of them
     double decode_s = 0, preprocess_s = 0, model_s = 0;
 };
 
@@ -44,7 +45,7 @@ void add_ranks(gradient_exchange& ranks, result& r) {
     auto const write = [&](tally const& t) { tallies.push_back(json::array({t.videos, t.correct, t.correct_in_5})); };
     write(r.all);
     for (auto const& each : r.per_class) write(each);
-    auto const all = ranks.gather(json::object({{"tallies", std::move(tallies)}, {"confusion", r.confusion}, {"bad", r.bad},
+    auto const all = ranks.gather(json::object({{"tallies", std::move(tallies)}, {"confusion", r.confusion}, {"bad", r.bad}, {"errors", r.errors},
                                                 {"seconds", json::array({r.decode_s, r.preprocess_s, r.model_s})}}).dump());
     std::size_t const classes = r.per_class.size();
     r = {.per_class = std::vector<tally>(classes), .confusion = std::vector<std::size_t>(classes * classes)};
@@ -60,7 +61,8 @@ void add_ranks(gradient_exchange& ranks, result& r) {
         read(r.all, list("tallies")[0]);
         for (std::size_t k = 0; k < classes; ++k) read(r.per_class[k], list("tallies")[k + 1]);
         for (std::size_t i = 0; i < r.confusion.size(); ++i) r.confusion[i] += list("confusion")[i].as_unsigned().value();
-        r.bad.insert(r.bad.end(), list("bad").begin(), list("bad").end());
+        r.bad += part.at("bad").as_unsigned().value();
+        r.errors.insert(r.errors.end(), list("errors").begin(), list("errors").end());
         r.decode_s += list("seconds")[0].as_number().value();
         r.preprocess_s += list("seconds")[1].as_number().value();
         r.model_s += list("seconds")[2].as_number().value();
@@ -96,10 +98,10 @@ std::string to_json_text(result const& r, class_names const& names) {
         confusion.push_back(std::vector<std::size_t>(r.confusion.begin() + static_cast<std::ptrdiff_t>(k * classes),
                                                      r.confusion.begin() + static_cast<std::ptrdiff_t>((k + 1) * classes)));
     }
-    auto const document = json::object({{"videos", r.all.videos + r.bad.size()}, {"evaluated", r.all.videos}, {"bad", r.bad.size()},
+    auto const document = json::object({{"videos", r.all.videos + r.bad}, {"evaluated", r.all.videos}, {"bad", r.bad},
                                         {"top1", share(r.all.correct, r.all.videos)}, {"top5", share(r.all.correct_in_5, r.all.videos)},
                                         {"mean_class_accuracy", mean_class_accuracy(r)}, {"per_class", std::move(per_class)}, {"confusion", std::move(confusion)},
-                                        {"errors", r.bad},
+                                        {"errors", r.errors},
                                         {"seconds", json::object({{"decode", r.decode_s}, {"preprocess", r.preprocess_s}, {"model", r.model_s}})}});
     return document.dump() + "\n";
 }
@@ -108,7 +110,7 @@ std::string percent(std::optional<double> value) { return value ? fixed(100 * *v
 
 std::string to_text(result const& r, class_names const& names) {
     std::size_t const classes = r.per_class.size();
-    std::string text = "videos   " + std::to_string(r.all.videos) + " evaluated, " + std::to_string(r.bad.size()) + " bad\n";
+    std::string text = "videos   " + std::to_string(r.all.videos) + " evaluated, " + std::to_string(r.bad) + " bad\n";
     text += "top-1    " + percent(share(r.all.correct, r.all.videos)) + "\ntop-5    " + percent(share(r.all.correct_in_5, r.all.videos))
             + "\nmean of classes  " + percent(mean_class_accuracy(r)) + "\n";
     if (r.all.videos > 0) text += "\nclass (videos): top-1, top-5\n";
@@ -138,6 +140,7 @@ int run_eval(arguments const& typed, console const& out) {
     run_options const run{typed, out};
     std::filesystem::path const checkpoint_path = *typed.operand(0), list_path = *typed.operand(1);
     video_list const videos{list_path};
+    bool const as_json = typed.has("--json");
 
     auto const own = share_of(videos.size());
     progress shown{out, "videos", own.size()};
@@ -182,13 +185,15 @@ int run_eval(arguments const& typed, console const& out) {
             r.confusion[label * c.classes() + top.front().index] += 1;
         } catch (video_error const& fault) {
             report_error(fault.code_name(), fault.what());
-            r.bad.push_back(json_value::object({{"video", videos.text(i)}, {"error", json_value::object({{"code", fault.code_name()}, {"message", fault.what()}})}}));
+            r.bad += 1;
+            if (as_json)
+                r.errors.push_back(json_value::object({{"video", videos.text(i)}, {"error", json_value::object({{"code", fault.code_name()}, {"message", fault.what()}})}}));
         }
         shown.step(i + 1 - own.begin);
     }
     if (ranks() != nullptr) add_ranks(*ranks(), r);
-    if (first_rank()) out.print(typed.has("--json") ? to_json_text(r, names) : to_text(r, names));
-    return r.bad.empty() ? 0 : status_bad_video;
+    if (first_rank()) out.print(as_json ? to_json_text(r, names) : to_text(r, names));
+    return r.bad == 0 ? 0 : status_bad_video;
 }
 
 } // namespace

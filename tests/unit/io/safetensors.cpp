@@ -34,7 +34,7 @@ using zeroi2v::error_code;
 using zeroi2v::shape;
 using zeroi2v::stored_tensor;
 
-std::filesystem::path const data = ZEROI2V_TEST_DATA;
+std::filesystem::path const test_data = ZEROI2V_TEST_DATA;
 
 [[nodiscard]] std::string_view text(stored_tensor const& t) {
     return {reinterpret_cast<char const*>(t.bytes().data()), t.byte_size()};
@@ -60,8 +60,8 @@ TEST_CASE("files of the reference writer come back byte for byte") {
 }
 
 TEST_CASE("reading one tensor, all tensors, into memory of the caller") {
-    zeroi2v::safetensors_file const opened{data / "formats" / "expected_f32.safetensors"};
-    auto const all = zeroi2v::read_safetensors(data / "formats" / "expected_f32.safetensors");
+    zeroi2v::safetensors_file const opened{test_data / "formats" / "expected_f32.safetensors"};
+    auto const all = zeroi2v::read_safetensors(test_data / "formats" / "expected_f32.safetensors");
     REQUIRE(opened.tensors().size() == all.size());
     for (auto const& info : opened.tensors()) {
         auto const one = opened.read(info.name);

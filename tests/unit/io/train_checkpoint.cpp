@@ -61,7 +61,7 @@ TEST_CASE("a checkpoint whose tensors are of another type is read as it is, and 
     for (std::string const name : {"cls_head.fc_cls.weight", "adam.m.cls_head.fc_cls.bias", "adam.v.cls_head.fc_cls.weight"}) {
         training_checkpoint saved;
         saved.state.step = 3;
-        saved.fingerprint = nlohmann::ordered_json::object();
+        saved.fingerprint = json_value::object();
         for (auto const& [stored, tensor] : good.tensors) {
             if (stored != name) saved.state.tensors.emplace_back(stored, tensor.clone());
             else saved.state.tensors.emplace_back(stored, stored_tensor::zeros(dtype::f16, tensor.sizes()));
@@ -77,7 +77,7 @@ TEST_CASE("a checkpoint whose tensors are of another type is read as it is, and 
         }
         CHECK(training.steps() == 0);
     }
-    save_training_checkpoint(here.path() / "c", {.state = training.state(), .fingerprint = nlohmann::ordered_json::object()});
+    save_training_checkpoint(here.path() / "c", {.state = training.state(), .fingerprint = json_value::object()});
     CHECK_NOTHROW(training.restore(load_training_checkpoint(here.path() / "c").state));
 }
 
@@ -179,7 +179,7 @@ TEST_CASE("what is no checkpoint of the run is refused, whatever it is, and stay
     refused("ckpt-9: no training state found");
     // Of another run, newer or older than the one that would go on.
     auto other = example(9);
-    other.fingerprint["lr"] = 0.2;
+    other.fingerprint.set("lr", 0.2);
     save_training_checkpoint(names.path_of(9), other);
     refused("ckpt-4: a checkpoint of another run than");
     std::filesystem::rename(names.path_of(4), here.path() / "kept");
@@ -198,7 +198,7 @@ TEST_CASE("a run that goes on with another fingerprint keeps its number: all its
     {
         training_checkpoints run{out};
         changed.run = run.newest(none)->run;
-        changed.fingerprint["lr"] = 0.2;
+        changed.fingerprint.set("lr", 0.2);
         run.save(changed);
     } // killed here
     training_checkpoints run{out};
