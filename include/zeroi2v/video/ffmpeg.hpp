@@ -80,9 +80,9 @@ public:
     }
 
     /// What to throw where two passes found different numbers of frames.
-    [[nodiscard]] resource_error differs(std::size_t found, std::size_t before) const {
+    [[nodiscard]] resource_error differs(std::size_t found, std::size_t earlier) const {
         return {error_code::out_of_memory, file_.name() + ": " + std::to_string(found) + " frames found, "
-                                               + std::to_string(before)
+                                               + std::to_string(earlier)
                                                + " as in the pass before expected: FFmpeg lacked memory, or the file changes"};
     }
 

@@ -45,7 +45,7 @@ std::filesystem::path const test_data = ZEROI2V_TEST_DATA;
 TEST_CASE("files of the reference writer come back byte for byte") {
     test::temporary_folder const folder;
     std::size_t files = 0;
-    for (auto const& entry : std::filesystem::recursive_directory_iterator{data}) {
+    for (auto const& entry : std::filesystem::recursive_directory_iterator{test_data}) {
         bool const reference_order = entry.path().parent_path().filename() != "torch"; // those were written by hand
         if (entry.path().extension() != ".safetensors" || !reference_order) continue;
         auto const original = test::read_file(entry.path());
