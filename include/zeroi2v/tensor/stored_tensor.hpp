@@ -155,7 +155,8 @@ private:
         auto const count = checked_product(std::span<std::size_t const>{sizes.begin(), sizes.rank()});
         auto const bytes = count ? bytes_of(type, *count) : std::nullopt;
         if (!bytes)
-            throw model_error{error_code::bad_config, "tensor of shape " + to_string(sizes) + ": the number of bytes overflows or is no whole one"};
+            throw model_error{error_code::bad_config, "tensor of shape " + to_string(sizes) + ": the number of bytes overflows"
+                                                           + (is_packed(type) ? " or is no whole one" : "")};
         return *bytes;
     }
 

@@ -177,10 +177,10 @@ TEST_CASE("faults that are looked for before a general parser sees a text") {
 }
 
 TEST_CASE("names on one line") {
-    CHECK(zeroi2v::printable("a\nb\tc\rd\x01\x7F") == "a\\nb\\tc\\rd\\x01\\x7f");
+    CHECK(zeroi2v::printable("a\nb\tc\rd\x01\x7F") == "a\\nb\\tc\\rd\\u0001\\u007f");
     CHECK(zeroi2v::printable("\xC3\xA9") == "\xC3\xA9");
     CHECK(zeroi2v::printable("a\xFF\xC3(\x9B" "31m") == "a\\xff\\xc3(\\x9b31m"); // no UTF-8; 0x9b begins a terminal's commands
-    CHECK(zeroi2v::printable("\xC2\x9B" "1\xED\xA0\x80\xC0\xAF\xF0\x9F\x98\x80\xE2\x82") == "\\xc2\\x9b1\\xed\\xa0\\x80\\xc0\\xaf\xF0\x9F\x98\x80\\xe2\\x82");
+    CHECK(zeroi2v::printable("\xC2\x9B" "1\xED\xA0\x80\xC0\xAF\xF0\x9F\x98\x80\xE2\x82") == "\\u009b1\\xed\\xa0\\x80\\xc0\\xaf\xF0\x9F\x98\x80\\xe2\\x82");
     CHECK(zeroi2v::printable("abcdef", 3) == "abc...");
     CHECK(zeroi2v::printable("abc", 3) == "abc");
     CHECK(zeroi2v::printable("ab\xC3\xA9", 3) == "ab...");

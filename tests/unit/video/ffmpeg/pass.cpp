@@ -163,7 +163,13 @@ TEST_CASE("an mp4 whose index promises frames that are not in the file is cut, w
         }
 }
 
-TEST_CASE("a film of three hours at 60 frames a second is within the limits") {
+TEST_CASE("a film of three hours at 60 frames a second is within the limits: no limit grows faster than packets and pixels") {
+    constexpr std::uint64_t frames = 3 * 3600 * 60;
+    static_assert(video_options{}.max_packets >= frames);
+    static_assert(video_options{}.max_total_pixels >= frames * 3840 * 2160);
+    static_assert(video_options{}.max_pixels >= 3840 * 2160);
+    // The hundredth part of it, with the hundredth part of the limits.
+    constexpr std::uint64_t part = frames / 100;
     video_test::temporary_folder const folder;
     {
         video_test::muxer out{folder / "film.mkv"};
@@ -178,15 +184,15 @@ TEST_CASE("a film of three hours at 60 frames a second is within the limits") {
         video_test::ok(avformat_write_header(out.get(), nullptr), "header");
         std::array<std::uint8_t, 6> pixels{90, 90, 90, 90, 128, 128};
         detail::ffmpeg_packet const packet{av_packet_alloc()};
-        for (std::int64_t i = 0; i < 648'000; ++i) {
+        for (std::uint64_t i = 0; i < part; ++i) {
             packet->data = pixels.data();
             packet->size = pixels.size();
-            packet->pts = packet->dts = i * 1000 / 60;
+            packet->pts = packet->dts = static_cast<std::int64_t>(i * 1000 / 60);
             packet->flags = AV_PKT_FLAG_KEY;
             video_test::ok(av_write_frame(out.get(), packet.get()), "packet");
         }
         video_test::ok(av_write_trailer(out.get()), "trailer");
     }
-    video_reader reader{folder / "film.mkv"};
-    CHECK(reader.decode({}, [](std::size_t, image_view) {}) == decode_report{648'000, 0});
+    video_reader reader{folder / "film.mkv", {.max_packets = video_options{}.max_packets / 100, .max_total_pixels = 4 * part}};
+    CHECK(reader.decode({}, [](std::size_t, image_view) {}) == decode_report{part, 0});
 }
