@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,7 +52,8 @@ struct torch_weight_set {
 
 /// Finds the dicts whose tensors have the names of an encoder: one inside a block, and one that no text tower has, such as
 /// the patch convolution or an adapter. Whatever the dict is called, the sets in `state_dict` come first, then those in `model`.
-/// A dict that is a set is not looked into, and neither is an optimizer's state.
+/// A dict that is a set is not looked into, and neither is an optimizer's state. Beside a set in `state_dict` or `model` a dict
+/// counts too where it has a tensor of the blocks that the set lacks: adapters that were saved apart belong to the model.
 /// Bounds  64 levels, 200 000 steps; beyond them there are none, as where no dict has such names.     Test  tests/unit/io/torch_file.cpp
 class torch_weight_search {
 public:
@@ -67,11 +69,6 @@ private:
     static constexpr std::size_t max_steps = 200'000, longest_key = 1'024;
     static constexpr std::array<std::string_view, 2> first_keys{"state_dict", "model"};
 
-    struct evidence {
-        bool inside_block{}, only_vision{};
-        [[nodiscard]] bool enough() const noexcept { return inside_block && only_vision; }
-    };
-
     /// Calls `use(key, value)` for each entry with a key of text, until it gives false.
     template <class Use>
     void for_each_entry(pickle_value dict, Use use) {
@@ -85,12 +82,10 @@ private:
         for (auto const key : first_keys) {
             auto const before = sets_.size();
             if (auto const inner = value_of_torch_key(graph_, dict, key); is_torch_dict(graph_, inner)) enter(key, inner);
+            if (sets_.size() == before + 1) add_what_lacks(dict, path, sets_.back().dict, depth);
             if (sets_.size() != before) return;
         }
-        evidence seen;
-        std::string name;
-        gather(dict, name, seen, depth);
-        if (seen.enough()) {
+        if (is_set(dict, depth)) {
             sets_.push_back({path, dict});
             return;
         }
@@ -101,34 +96,66 @@ private:
         });
     }
 
+    /// Adds the dicts beside `set` in `dict` that have a tensor of an image's blocks which is not in it.
+    void add_what_lacks(pickle_value dict, std::string const& path, pickle_value set, std::size_t depth) {
+        std::set<std::string> known;
+        std::string name;
+        for_each_match(set, name, depth + 1, [&](key_match const& match) {
+            known.insert(match.canonical);
+            return true;
+        });
+        for_each_entry(dict, [&](std::string_view key, pickle_value value) {
+            bool const is_first = std::ranges::find(first_keys, key) != first_keys.end();
+            if (is_first || !is_torch_dict(graph_, value) || is_optimizer_state(graph_, key, value, steps_)) return true;
+            bool lacking = false;
+            name.clear();
+            for_each_match(value, name, depth + 1, [&](key_match const& match) {
+                lacking = match.only_vision && is_of_a_block(match) && !known.contains(match.canonical);
+                return !lacking;
+            });
+            if (lacking) sets_.push_back({path.empty() ? std::string{key} : path + '.' + std::string{key}, value});
+            return true;
+        });
+    }
+
     /// Whether a dict under this key is a model of its own, not a part of the one around it.
     [[nodiscard]] static bool is_whole_model(std::string_view key) noexcept {
         constexpr std::array<std::string_view, 8> words{"state_dict", "net", "network", "student", "teacher", "ema_model", "model_ema", "_forward_module"};
         return std::ranges::find(words, key) != words.end() || std::ranges::find(transparent_words, key) != transparent_words.end();
     }
 
-    /// Looks at the names of a dict's tensors, those of its parts with the part's name in front.
-    void gather(pickle_value dict, std::string& name, evidence& seen, std::size_t depth) {
-        if (depth >= pickle_graph::max_depth) return;
+    /// Calls `use(match)` for a dict's tensors whose names a scheme knows, those of its parts with the part's name in front, until
+    /// it gives false; says whether it never did.
+    template <class Use>
+    bool for_each_match(pickle_value dict, std::string& name, std::size_t depth, Use use) {
+        if (depth >= pickle_graph::max_depth) return true;
+        bool going = true;
         for_each_entry(dict, [&](std::string_view key, pickle_value value) {
             auto const front = name.size();
             if (as_torch_tensor(graph_, value)) {
-                judge(name.append(key), seen);
+                auto const plain = without_transparent_words(name.append(key));
+                if (auto const match = match_key(split_wrappers(plain).name)) going = use(*match);
             } else if (is_torch_dict(graph_, value) && !is_whole_model(key) && !is_optimizer_state(graph_, key, value, steps_)) {
                 name.append(key).append(1, '.');
-                gather(value, name, seen, depth + 1);
+                going = for_each_match(value, name, depth + 1, use);
             }
             name.resize(front);
-            return !seen.enough();
+            return going;
         });
+        return going;
     }
 
-    static void judge(std::string_view name, evidence& seen) {
-        auto const plain = without_transparent_words(name);
-        auto const match = match_key(split_wrappers(plain).name);
-        if (!match) return;
-        seen.inside_block = seen.inside_block || match->canonical.starts_with("backbone.transformer.resblocks.");
-        seen.only_vision = seen.only_vision || match->only_vision;
+    [[nodiscard]] static bool is_of_a_block(key_match const& match) { return match.canonical.starts_with("backbone.transformer.resblocks."); }
+
+    [[nodiscard]] bool is_set(pickle_value dict, std::size_t depth) {
+        bool of_a_block = false, only_vision = false;
+        std::string name;
+        for_each_match(dict, name, depth, [&](key_match const& match) {
+            of_a_block = of_a_block || is_of_a_block(match);
+            only_vision = only_vision || match.only_vision;
+            return !(of_a_block && only_vision);
+        });
+        return of_a_block && only_vision;
     }
 
     pickle_graph const& graph_;

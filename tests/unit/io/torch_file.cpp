@@ -238,6 +238,18 @@ TEST_CASE("two sets of weights are refused, an optimizer's state is none") {
     CHECK(names(open_pickle(p_dict({{"text", text}, {"net", model}}))).size() == 2);
     auto const adapters = p_dict({{"transformer.resblocks.0.S_Adapter.D_fc1.bias", one_tensor}});
     CHECK_FAULT(opening_pickle(p_dict({{"adapters", adapters}, {"net", model}})), error_code::unsupported_layout, 3);
+    // nor beside the dict that comes first; what that dict has itself is another copy
+    for (std::string const first : {"state_dict", "model"}) {
+        CAPTURE(first);
+        auto const beside = opening_pickle(p_dict({{"adapters", adapters}, {"epoch", p_int(1)}, {first, model}}));
+        CHECK_FAULT(beside, error_code::unsupported_layout, 3);
+        CHECK(beside.says('"' + first + "\" and \"adapters\""));
+        auto const whole = p_dict({{"conv1.weight", one_tensor}, {"transformer.resblocks.0.ln_1.bias", one_tensor}, {"transformer.resblocks.0.S_Adapter.D_fc1.bias", one_tensor}});
+        CHECK_FAULT(opening_pickle(p_dict({{first, model}, {"ema", whole}})), error_code::unsupported_layout, 3);
+        CHECK(names(open_pickle(p_dict({{first, whole}, {"ema", whole}, {"ema2", model}, {"adapters", adapters}, {"text", text}}))).size() == 3);
+        CHECK(names(open_pickle(p_dict({{"optimizer", whole}, {first, model}}))).size() == 2);
+        CHECK(names(open_pickle(p_dict({{"a", p_dict({{first, model}})}, {"text", text}}))).size() == 2);
+    }
     // where the search gives up, nothing was found
     std::string many = "}(";
     for (int i = 0; i < 200'000; ++i) many += p_text(std::to_string(i)) + "N";
