@@ -128,9 +128,11 @@ int run_classify(arguments const& typed, console const& out) {
     if (as_page) {
         page_head const head{.checkpoint = model.file->name(), .run = engine->description(), .input = describe(input),
                              .merged = !model.file->has_adapters(), .untrained = model.file->metadata().untrained.has_value()};
-        atomic_file file{page, inputs};
-        file.write(std::string_view{html_page(head, c, shown_videos)});
-        file.commit();
+        during_work([&] {
+            atomic_file file{page, inputs};
+            file.write(std::string_view{html_page(head, c, shown_videos)});
+            file.commit();
+        });
     }
     return status;
 }

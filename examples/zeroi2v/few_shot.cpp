@@ -19,7 +19,7 @@
 #include <cmath>
 #include <cstdint>
 #include <map>
-#include <span>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -53,31 +53,47 @@ double student_t(std::size_t n) {
     return n <= table.size() ? table[n - 1] : 1.96 + 2.5 / static_cast<double>(n);
 }
 
+/// Of each draw; nothing where no video could be evaluated.
+using shares = std::vector<std::optional<double>>;
+
 struct row {
     std::size_t shots{};
-    std::vector<double> top1, top5;
+    shares top1, top5;
 };
 
-double mean(std::vector<double> const& values) {
+/// Of those that are there.
+std::optional<double> mean(shares const& values) {
     double sum = 0;
-    for (double const v : values) sum += v;
-    return sum / static_cast<double>(values.size());
+    std::size_t count = 0;
+    for (auto const& v : values) {
+        if (!v) continue;
+        sum += *v;
+        ++count;
+    }
+    if (count == 0) return std::nullopt;
+    return sum / static_cast<double>(count);
 }
 
 /// Half of the 95 % interval of the mean; 0 for one value.
-double half_interval(std::vector<double> const& values) {
-    if (values.size() < 2) return 0;
-    double const middle = mean(values);
+std::optional<double> half_interval(shares const& values) {
+    auto const middle = mean(values);
+    if (!middle) return std::nullopt;
     double square = 0;
-    for (double const v : values) square += (v - middle) * (v - middle);
-    auto const n = static_cast<double>(values.size());
-    return student_t(values.size() - 1) * std::sqrt(square / (n - 1) / n);
+    std::size_t count = 0;
+    for (auto const& v : values) {
+        if (!v) continue;
+        square += (*v - *middle) * (*v - *middle);
+        ++count;
+    }
+    if (count < 2) return 0;
+    auto const n = static_cast<double>(count);
+    return student_t(count - 1) * std::sqrt(square / (n - 1) / n);
 }
 
 /// Samples of the class that has the fewest.
-std::size_t smallest_class(std::span<std::int64_t const> labels) {
+std::size_t smallest_class(train_source const& data) {
     std::map<std::int64_t, std::size_t> counts;
-    for (std::int64_t const label : labels) ++counts[label];
+    for (std::size_t i = 0; i < data.size(); ++i) ++counts[data.label(i, 0)];
     return std::ranges::min_element(counts, {}, [](auto const& each) { return each.second; })->second;
 }
 
@@ -94,13 +110,13 @@ int run_few_shot(arguments const& typed, console const& out) {
     auto const data = open_train_source(train_data{*typed.operand(1)}, model.config, reading, out);
     auto const val = open_train_source(train_data{*typed.value("--val")}, model.config, reading, out);
     if (data->groups().size() != 1 || val->groups() != data->groups()) throw usage_error{error_code::bad_option, "few-shot: several label sets found, one expected"};
-    auto const labels = first_labels(*data);
     auto const average = val->decodes() ? reading().input.average : view_average::prob;
 
-    if (std::size_t const fewest = smallest_class(labels); fewest < std::ranges::max(shots))
+    if (std::size_t const fewest = smallest_class(*data); fewest < std::ranges::max(shots))
         out.notice("--shots: the smallest class has " + std::to_string(fewest) + (fewest == 1 ? " sample" : " samples") + "; where more are asked for, all of a class are taken");
 
     std::vector<row> rows;
+    std::size_t evaluated = val->size(), bad = 0; // held-out samples of the draw that had the fewest
     bool threads_noted = false, readers_noted = false; // once, not for each run
     auto const on_readers = [&](std::size_t given) {
         if (!std::exchange(readers_noted, true)) note_threads("--decode-threads", settings.decode_threads, given, out);
@@ -117,12 +133,14 @@ int run_few_shot(arguments const& typed, console const& out) {
             trainer training{load_start(model), trainer_options_of(own, data->groups(), threads)};
             if (!std::exchange(threads_noted, true)) note_threads("--threads", threads, training.threads(), out);
             console const silent{true};
-            auto const outcome = run_training({.training = training, .data = *data, .samples = draw_shots(labels, k, own.seed), .val = val.get(), .average = average,
+            auto const outcome = run_training({.training = training, .data = *data, .samples = draw_shots(data->size(), [&](std::size_t i) { return data->label(i, 0); }, k, own.seed), .val = val.get(), .average = average,
                                                .settings = own, .out = silent, .on_readers = on_readers});
             if (outcome.interrupted != 0) {
                 report_error(to_string(error_code::interrupted), "stopped by signal " + std::to_string(outcome.interrupted));
                 return 128 + outcome.interrupted;
             }
+            evaluated = std::min(evaluated, outcome.val->samples);
+            bad = std::max(bad, outcome.val->bad);
             each.top1.push_back(outcome.val->top1[0]);
             each.top5.push_back(outcome.val->top5[0]);
             shown.step(rows.size() * draws + draw + 1);
@@ -132,17 +150,18 @@ int run_few_shot(arguments const& typed, console const& out) {
 
     if (typed.has("--json")) {
         auto list = json_value::array();
-        auto const share = [](std::vector<double> const& values) {
+        auto const share = [](shares const& values) {
             return json_value::object({{"mean", mean(values)}, {"interval95", half_interval(values)}, {"draws", values}});
         };
         for (auto const& each : rows) list.push_back(json_value::object({{"shots", each.shots}, {"top1", share(each.top1)}, {"top5", share(each.top5)}}));
-        auto const document = json_value::object({{"seed", settings.seed}, {"draws", draws}, {"samples", data->size()}, {"evaluated", val->size()}, {"rows", std::move(list)}});
+        auto const document = json_value::object({{"seed", settings.seed}, {"draws", draws}, {"samples", data->size()}, {"evaluated", evaluated}, {"bad", bad}, {"rows", std::move(list)}});
         out.print(document.dump() + "\n");
-        return 0;
+        return bad == 0 ? 0 : status_bad_video;
     }
     std::string text = "shots   top-1, 95 %          top-5, 95 %          of " + std::to_string(draws) + " draws\n";
-    auto const cell = [](std::vector<double> const& values) {
-        std::string one = fixed(100 * mean(values), 2) + (values.size() > 1 ? " +- " + fixed(100 * half_interval(values), 2) : "") + " %";
+    auto const cell = [](shares const& values) {
+        auto const middle = mean(values);
+        std::string one = middle ? fixed(100 * *middle, 2) + (values.size() > 1 ? " +- " + fixed(100 * *half_interval(values), 2) : "") + " %" : "-";
         one.resize(std::max<std::size_t>(one.size(), 21), ' ');
         return one;
     };
@@ -151,8 +170,9 @@ int run_few_shot(arguments const& typed, console const& out) {
         number.resize(std::max<std::size_t>(number.size(), 8), ' ');
         text += number + cell(each.top1) + cell(each.top5) + "\n";
     }
+    if (bad > 0) text += std::to_string(evaluated) + " held-out videos evaluated, " + std::to_string(bad) + " bad\n";
     out.print(text);
-    return 0;
+    return bad == 0 ? 0 : status_bad_video;
 }
 
 } // namespace
@@ -168,7 +188,8 @@ command few_shot_command() {
                {"--json", "", "one JSON document on stdout"},
                {"--threads", "N", "1 to 1024 (default: the processors of this process)"}},
               schedule_group(), recipe_group(), model_group(), input_group(), common_group()},
-             "The interval is Student's t over the draws; each draw has other samples, another order and other dropout."},
+             "The interval is Student's t over the draws; each draw has other samples, another order and other dropout.\n"
+             "Held-out videos that cannot be read are counted and left out; the exit status is then 5."},
             run_few_shot};
 }
 

@@ -143,7 +143,7 @@ int run_init(arguments const& typed, console const& out) {
         if (image.file) take_image(weights, *image.file, options, out);
         draw_missing(weights, drawing);
         parameters = parameter_count(weights);
-        save_vit(target, weights, writing);
+        during_work([&] { save_vit(target, weights, writing); });
     };
     if (adapters == "none") make(merged_vit{config, adapter_layout::none()});
     else make(adapted_vit{config, default_adapters(config.width())});

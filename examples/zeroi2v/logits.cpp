@@ -38,7 +38,7 @@ int run_logits(arguments const& typed, console const& out) {
     engine->forward(clips, logits, &shown);
     double const seconds = clock.seconds();
     require_finite(logits, printable(clips_path.native(), 4096));
-    write_safetensors(target, {{"logits", logits}}, {.metadata = metadata_of(model, choice), .inputs = inputs});
+    during_work([&] { write_safetensors(target, {{"logits", logits}}, {.metadata = metadata_of(model, choice), .inputs = inputs}); });
     out.print_unless_quiet(summary(clips_path, target, clips.extent(0), seconds));
     return 0;
 }
@@ -77,7 +77,7 @@ int run_features(arguments const& typed, console const& out) {
     require_finite(view<float const, 2>{features.data(), features.extent(0) * features.extent(1), features.extent(2)}, printable(source_path.native(), 4096));
     std::vector<tensor_ref> tensors{{"features", features}};
     if (indices) tensors.emplace_back("frame_indices", *indices);
-    write_safetensors(target, tensors, {.metadata = std::move(metadata), .inputs = inputs});
+    during_work([&] { write_safetensors(target, tensors, {.metadata = std::move(metadata), .inputs = inputs}); });
     out.print_unless_quiet(summary(source_path, target, clips.extent(0), seconds));
     return 0;
 }

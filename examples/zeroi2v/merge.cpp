@@ -50,7 +50,8 @@ int run_merge(arguments const& typed, console const& out) {
     metadata.emplace(metadata_key::merged, "true");
     metadata.emplace(metadata_key::merge_report, to_json(proof, *model.config.adapter_scale()).dump());
     metadata.emplace(metadata_key::self_test, json_value::object({{"seed", proof.probe.seed}, {"logits", proof.probe.logits}}).dump());
-    save_vit(target, merged, {.metadata = std::move(metadata), .inputs = inputs});
+    auto const& weights = merged;
+    during_work([&] { save_vit(target, weights, {.metadata = std::move(metadata), .inputs = inputs}); });
     shown.reset();
     out.print_unless_quiet(to_text(proof) + model.file->name() + " -> " + printable(target.native(), 4096) + ": "
                            + std::to_string(proof.layers.size()) + " layers merged, scale " + scientific(*model.config.adapter_scale(), 6) + ", "

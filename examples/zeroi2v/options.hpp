@@ -101,4 +101,16 @@ struct tolerance_options {
 [[nodiscard]] std::filesystem::path output_path(arguments const& typed, std::vector<std::filesystem::path> const& inputs,
                                                 std::string_view option = "--output");
 
+/// Writes an output, which was proven writable before the work.
+/// Errors  it no longer is, or has become an input meanwhile -> resource_error write_failed.
+template <class Write>
+void during_work(Write&& write) {
+    try {
+        write();
+    } catch (usage_error const& fault) {
+        if (fault.code() != error_code::same_file && fault.code() != error_code::unwritable_output) throw;
+        throw resource_error{error_code::write_failed, fault.what()};
+    }
+}
+
 } // namespace zeroi2v::program

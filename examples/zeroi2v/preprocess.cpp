@@ -34,7 +34,7 @@ int run_preprocess(arguments const& typed, console const& out) {
     file_metadata metadata{{metadata_key::version, version_string},
                            {metadata_key::config, to_json(*choice.stated).dump()},
                            {metadata_key::input, to_json(typed_input.stated).dump()}};
-    write_safetensors(target, {{"clip", video.clip}, {"frame_indices", video.indices}}, {.metadata = std::move(metadata), .inputs = inputs});
+    during_work([&] { write_safetensors(target, {{"clip", video.clip}, {"frame_indices", video.indices}}, {.metadata = std::move(metadata), .inputs = inputs}); });
     out.print_unless_quiet(printable(input.native(), 4096) + " -> " + printable(target.native(), 4096) + ": " + std::to_string(video.report.decoded)
                            + " frames, " + std::to_string(video.clip.extent(0)) + (video.clip.extent(0) == 1 ? " view" : " views") + "; decoding "
                            + fixed(video.decode_seconds, 3) + " s, preprocessing " + fixed(video.preprocess_seconds, 3) + " s\n");

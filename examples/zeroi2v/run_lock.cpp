@@ -36,6 +36,23 @@ bool leads_to_empty(char const* path, file_identity const& expected) noexcept {
     return ::lstat(path, &there) == 0 && S_ISREG(there.st_mode) && there.st_size == 0 && zeroi2v::detail::identity_of(there) == expected;
 }
 
+/// A new file under the name that is locked already when it appears, so that no other run can get hold of it first. -1 with
+/// EEXIST where something stands there.
+int make_locked(std::filesystem::path const& path) {
+    auto const folder = zeroi2v::detail::folder_of(path);
+    int const made = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    if (made >= 0) {
+        auto const way = "/proc/self/fd/" + std::to_string(made);
+        if (::flock(made, LOCK_EX | LOCK_NB) == 0 && ::linkat(AT_FDCWD, way.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0) return made;
+        int const reason = errno;
+        ::close(made);
+        errno = reason;
+        if (reason == EEXIST) return -1;
+    }
+    // A file system without nameless files: under its name first, locked by whoever comes first.
+    return ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_CREAT | O_EXCL, 0666);
+}
+
 // The lock that this process made, in static memory: a signal handler may neither lock nor allocate.
 std::array<char, 4097> made_path{};
 file_identity made_identity{};
@@ -76,7 +93,7 @@ run_lock::~run_lock() {
 void run_lock::open(std::span<std::filesystem::path const> others) {
     constexpr int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
     for (;;) {
-        descriptor_ = ::open(path_.c_str(), flags | O_CREAT | O_EXCL, 0666);
+        descriptor_ = make_locked(path_);
         made_ = descriptor_ >= 0;
         if (!made_ && errno == EEXIST) {
             struct ::stat there {};
@@ -91,6 +108,8 @@ void run_lock::open(std::span<std::filesystem::path const> others) {
             descriptor_ = ::open(path_.c_str(), flags);
             if (descriptor_ < 0 && errno == ENOENT) continue; // removed meanwhile by the run that held it
         }
+        if (descriptor_ < 0 && zeroi2v::detail::is_lack(errno))
+            throw resource_error{error_code::open_failed, printable(path_.native(), 4096) + ": cannot be opened: " + std::generic_category().message(errno)};
         if (descriptor_ < 0) refuse(path_, "cannot be opened: " + std::generic_category().message(errno));
         struct ::stat status {};
         bool const known = ::fstat(descriptor_, &status) == 0;

@@ -15,7 +15,8 @@ namespace zeroi2v::program {
 class run_lock {
 public:
     /// Errors  held by another run -> training_error bad_state; one of `others`, which the run reads or writes -> usage_error
-    ///         same_file; no empty regular file, or not to be opened -> usage_error unwritable_output.
+    ///         same_file; no empty regular file, or not to be opened -> usage_error unwritable_output;
+    ///         no descriptor left -> resource_error open_failed.
     run_lock(std::filesystem::path const& output, std::span<std::filesystem::path const> others);
     run_lock(run_lock const&) = delete;
     run_lock& operator=(run_lock const&) = delete;

@@ -75,7 +75,7 @@ std::string memory_text(training_memory const& m) {
            + text(m.gradients) + ", activations " + text(m.activations) + "\n";
 }
 
-std::string percent(double value) { return fixed(100 * value, 2) + " %"; }
+std::string percent(std::optional<double> value) { return value ? fixed(100 * *value, 2) + " %" : "-"; }
 
 int run_train(arguments const& typed, console const& out) {
     model_options const choice{typed};
@@ -93,18 +93,28 @@ int run_train(arguments const& typed, console const& out) {
     std::vector<std::filesystem::path> read_paths{start_path, data_path};
     if (val_path) read_paths.emplace_back(*val_path);
     auto const inputs = inputs_of(choice, read_paths);
-    auto const require_no_data = [&](std::filesystem::path const& output) { // the videos of lists, which may be many
+    std::vector<std::optional<file_identity>> when_read; // which files they are now; a name may lead to another one by the end of the run
+    for (auto const& input : inputs) when_read.push_back(zeroi2v::detail::identity_at(input));
+    auto const require_no_data = [&](replaced_file const& output) { // the videos of lists, which may be many
         train_file.require_output(output);
         if (val_file) val_file->require_output(output);
+    };
+    // Asked right before an output is put in place: by then its name, or that of an input, may lead elsewhere.
+    output_guard const require_no_input = [&](replaced_file const& output) {
+        for (std::size_t i = 0; i < inputs.size(); ++i) output.require_not(inputs[i], when_read[i]);
+        require_no_data(output);
     };
     // Rank 0 alone writes, and looks at what was written before; what another rank reads under the same name is an input too.
     auto const writable = [&](std::vector<std::filesystem::path> const& others, std::string_view option) {
         auto const given = typed.value(option);
         if (first_rank() || !given) static_cast<void>(output_path(typed, others, option));
-        else for (auto const& other : others) replaced_file{*given}.require_not(other);
-        std::filesystem::path const path{*given};
-        require_no_data(path);
-        return path;
+        auto place = zeroi2v::detail::end_of_links(*given); // once: a link that is turned later moves nothing
+        replaced_file const replaced{place};
+        for (auto const& other : others) replaced.require_not(other);
+        require_no_data(replaced);
+        train_file.require_other_name(replaced);
+        if (val_file) val_file->require_other_name(replaced);
+        return place;
     };
     auto const target = writable(inputs, "--output");
     require_not_derived("--output", target, target);
@@ -122,13 +132,13 @@ int run_train(arguments const& typed, console const& out) {
     std::optional<run_lock> lock;
     training_checkpoints checkpoints{target};
     if (first_rank()) {
-        require_no_data(run_lock::path_of(target));
+        require_no_data(replaced_file{run_lock::path_of(target)});
         lock.emplace(target, others);
         auto const before = checkpoints.steps();
         for (std::uint64_t const step : before) {
             replaced_file const replaced{checkpoints.path_of(step)};
             for (auto const& other : others) replaced.require_not(other);
-            require_no_data(checkpoints.path_of(step));
+            require_no_data(replaced);
         }
         if (!resume && !before.empty())
             throw training_error{error_code::bad_state, printable(checkpoints.path_of(before.front()).native(), 4096)
@@ -137,17 +147,17 @@ int run_train(arguments const& typed, console const& out) {
 
     auto const model = open_model(start_path, choice, tolerance_options{typed}, out);
     auto const reading = [&] { return video_reading{input_of(model, typed_input, input_use::answers), typed_input.decoding, settings.augmentation_kind(), settings.seed}; };
-    auto const data = open_train_source(std::move(train_file), model.config, reading, out);
+    auto const data = open_train_source(train_file, model.config, reading, out);
     if (!data->decodes() && settings.augment != "none")
         throw usage_error{error_code::bad_option, "--augment: " + settings.augment + " found, none expected: only videos are augmented, not a file of clips"};
-    auto const val = val_file ? open_train_source(std::move(*val_file), model.config, reading, out) : nullptr;
+    auto const val = val_file ? open_train_source(*val_file, model.config, reading, out) : nullptr;
     if (val && val->groups() != data->groups())
         throw model_error{error_code::bad_labels, "--val: label sets that differ from those of " + printable(data_path.native(), 4096) + ", the same expected"};
 
-    std::vector<std::size_t> samples; // none: all
+    std::vector<std::uint32_t> samples; // none: all
     if (shots) {
         if (data->groups().size() != 1) throw usage_error{error_code::bad_option, "--shots: several label sets found, one expected"};
-        samples = draw_shots(first_labels(*data), static_cast<std::size_t>(*shots), settings.seed);
+        samples = draw_shots(data->size(), [&](std::size_t i) { return data->label(i, 0); }, static_cast<std::size_t>(*shots), settings.seed);
     }
 
     std::size_t const trained_on_samples = shots ? samples.size() : data->size();
@@ -203,7 +213,7 @@ int run_train(arguments const& typed, console const& out) {
 
     std::optional<train_log> log;
     if (log_target && first_rank()) {
-        log.emplace(*log_target, resume ? std::optional{resumed.value_or(0)} : std::nullopt, inputs);
+        log.emplace(*log_target, resume ? std::optional{resumed.value_or(0)} : std::nullopt, require_no_input);
         if (shots && !resumed) log->write(json_value::object({{"shots", *shots}, {"seed", settings.seed}, {"samples", samples}}));
     }
 
@@ -234,12 +244,13 @@ int run_train(arguments const& typed, console const& out) {
     auto const& drawn = model.file->metadata().untrained;
     metadata.erase(metadata_key::untrained);
     if (drawn && *drawn == "all" && !settings.trains().rest) metadata.emplace(metadata_key::untrained, "backbone");
-    save_vit(target, training.weights(), {.metadata = std::move(metadata), .inputs = inputs});
+    during_work([&] { save_vit(target, training.weights(), {.metadata = std::move(metadata), .guard = require_no_input}); });
     checkpoints.clear();
     std::string text = printable(target.native(), 4096) + ": " + std::to_string(training.steps()) + " steps";
     if (training.steps() != resumed) text += ", loss " + scientific(outcome.loss, 5);
     if (outcome.val)
         for (std::size_t g = 0; g < outcome.val->top1.size(); ++g) text += ", top-1 " + percent(outcome.val->top1[g]) + ", top-5 " + percent(outcome.val->top5[g]);
+    if (outcome.val && outcome.val->bad > 0) text += ", " + std::to_string(outcome.val->bad) + " bad held-out videos left out";
     if (outcome.bad > 0) text += ", " + std::to_string(outcome.bad) + " bad videos replaced";
     out.print_unless_quiet(text + ", " + fixed(clock.seconds(), 1) + " s\n");
     return 0;

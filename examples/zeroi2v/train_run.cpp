@@ -2,6 +2,7 @@
 
 #include "answers.hpp"
 #include "clip_queue.hpp"
+#include "options.hpp"
 #include "report_json.hpp"
 
 #include <zeroi2v/core/error.hpp>
@@ -140,7 +141,7 @@ signal_watch::~signal_watch() {
 
 int signal_watch::seen() noexcept { return signal_seen; }
 
-train_log::train_log(std::filesystem::path path, std::optional<std::uint64_t> resumed_at, std::span<std::filesystem::path const> inputs) : path_{std::move(path)} {
+train_log::train_log(std::filesystem::path path, std::optional<std::uint64_t> resumed_at, output_guard guard) : path_{std::move(path)} {
     std::string kept;
     std::error_code none;
     if (resumed_at && std::filesystem::exists(path_, none)) {
@@ -156,12 +157,11 @@ train_log::train_log(std::filesystem::path path, std::optional<std::uint64_t> re
             rest.remove_prefix(end + 1);
         }
     }
-    atomic_file file{path_, inputs};
-    file.write(std::string_view{kept});
-    file.commit();
-    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (descriptor_ < 0)
-        throw resource_error{error_code::write_failed, printable(path_.native(), 4096) + ": cannot be opened: " + std::generic_category().message(errno)};
+    during_work([&] {
+        atomic_file file{path_, {}, std::move(guard)};
+        file.write(std::string_view{kept});
+        descriptor_ = file.commit_open();
+    });
 }
 
 train_log::~train_log() {
@@ -179,7 +179,7 @@ void train_log::write(json_value const& line) {
 }
 
 json_value val_result::json() const {
-    auto const one_or_list = [](std::vector<double> const& values) { return values.size() == 1 ? json_value{values[0]} : json_value{values}; };
+    auto const one_or_list = [](std::vector<std::optional<double>> const& values) { return values.size() == 1 ? json_value{values[0]} : json_value{values}; };
     return json_value::object({{"samples", samples}, {"bad", bad}, {"top1", one_or_list(top1)}, {"top5", one_or_list(top5)}});
 }
 
@@ -191,8 +191,8 @@ val_result evaluate(trainer& training, train_source const& data, view_average av
     auto const judge = [&](std::size_t i, std::span<float const> scores) {
         std::size_t at = 0;
         for (std::size_t g = 0; g < groups.size(); at += groups[g], ++g) {
-            first[g] += label_in_top(scores.subspan(at, groups[g]), data.labels(i)[g], 1) ? 1U : 0U;
-            fifth[g] += label_in_top(scores.subspan(at, groups[g]), data.labels(i)[g], 5) ? 1U : 0U;
+            first[g] += label_in_top(scores.subspan(at, groups[g]), data.label(i, g), 1) ? 1U : 0U;
+            fifth[g] += label_in_top(scores.subspan(at, groups[g]), data.label(i, g), 5) ? 1U : 0U;
         }
         result.samples += 1;
     };
@@ -244,7 +244,7 @@ val_result evaluate(trainer& training, train_source const& data, view_average av
         }
     }
     for (std::size_t g = 0; g < groups.size(); ++g) {
-        auto const share = [&](std::size_t right) { return result.samples == 0 ? 0.0 : static_cast<double>(right) / static_cast<double>(result.samples); };
+        auto const share = [&](std::size_t right) { return result.samples == 0 ? std::nullopt : std::optional{static_cast<double>(right) / static_cast<double>(result.samples)}; };
         result.top1.push_back(share(first[g]));
         result.top5.push_back(share(fifth[g]));
     }
@@ -262,12 +262,6 @@ trainer_options trainer_options_of(train_settings const& settings, std::vector<s
     return {.trainable = settings.trains(), .weight_decay = settings.weight_decay, .backbone_lr_scale = settings.backbone_lr_scale,
             .label_smoothing = settings.label_smoothing, .adapter_dropout = settings.adapter_dropout, .head_dropout = settings.head_dropout,
             .seed = settings.seed, .label_groups = groups, .recompute = settings.recompute, .threads = threads, .kernels = &kernels_from_environment()};
-}
-
-std::vector<std::int64_t> first_labels(train_source const& data) {
-    std::vector<std::int64_t> labels;
-    for (std::size_t i = 0; i < data.size(); ++i) labels.push_back(data.labels(i)[0]);
-    return labels;
 }
 
 std::uint64_t total_steps(train_settings const& settings, std::size_t samples) noexcept {

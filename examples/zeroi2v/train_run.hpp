@@ -6,6 +6,7 @@
 #include "train_options.hpp"
 #include "train_source.hpp"
 
+#include <zeroi2v/io/atomic_file.hpp>
 #include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/train_checkpoint.hpp>
 #include <zeroi2v/model/input_config.hpp>
@@ -38,9 +39,10 @@ public:
 /// A file of one JSON object per line; each line is written at once.
 class train_log {
 public:
-    /// Begins anew, or, taken up before `resumed_at`, keeps the lines of the steps before it. None of `inputs` may be the log.
-    /// Errors  resource_error write_failed, usage_error unwritable_output, same_file.
-    train_log(std::filesystem::path path, std::optional<std::uint64_t> resumed_at, std::span<std::filesystem::path const> inputs);
+    /// Begins anew, or, taken up before `resumed_at`, keeps the lines of the steps before it. `guard` says what the log may not replace.
+    /// Lines go into the file that was made here, whatever its name leads to later.
+    /// Errors  resource_error write_failed, usage_error open_failed for a log that cannot be read.
+    train_log(std::filesystem::path path, std::optional<std::uint64_t> resumed_at, output_guard guard);
     train_log(train_log const&) = delete;
     train_log& operator=(train_log const&) = delete;
     ~train_log();
@@ -52,10 +54,10 @@ private:
     int descriptor_ = -1;
 };
 
-/// How often the labels are right on held-out data; one value per label set.
+/// How often the labels are right on held-out data; one value per label set, none where nothing could be evaluated.
 struct val_result {
     std::size_t samples = 0, bad = 0;
-    std::vector<double> top1, top5;
+    std::vector<std::optional<double>> top1, top5;
 
     [[nodiscard]] json_value json() const;
 };
@@ -70,14 +72,12 @@ void require_one_run(gradient_exchange& ranks, json_value const& asked);
 /// The model of START, with adapters or without.
 [[nodiscard]] adapted_vit load_start(opened_model const& model);
 [[nodiscard]] trainer_options trainer_options_of(train_settings const& settings, std::vector<std::size_t> const& groups, std::size_t threads);
-/// The label of each sample, of the first label set.
-[[nodiscard]] std::vector<std::int64_t> first_labels(train_source const& data);
 
 /// What a run is made of. Of several ranks (the trainer's exchange) the first alone has a log and `save`. `samples` are the numbers of those of `data` that are trained on; none: all.
 struct train_job {
     trainer& training;
     train_source const& data;
-    std::vector<std::size_t> samples;
+    std::vector<std::uint32_t> samples;
     train_source const* val = nullptr;
     view_average average = view_average::prob;
     train_settings const& settings;

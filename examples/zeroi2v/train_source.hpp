@@ -4,6 +4,7 @@
 #include "console.hpp"
 #include "video_list.hpp"
 
+#include <zeroi2v/io/atomic_file.hpp>
 #include <zeroi2v/io/json_value.hpp>
 #include <zeroi2v/io/train_clips.hpp>
 #include <zeroi2v/model/input_config.hpp>
@@ -33,7 +34,7 @@ public:
 
     [[nodiscard]] virtual std::size_t size() const noexcept = 0;
     [[nodiscard]] virtual std::vector<std::size_t> const& groups() const noexcept = 0;        ///< classes of each label set
-    [[nodiscard]] virtual std::span<std::int64_t const> labels(std::size_t i) const noexcept = 0;
+    [[nodiscard]] virtual std::int64_t label(std::size_t i, std::size_t group) const noexcept = 0;
     /// Clip i (T,3,S,S) for training; `draw` is what its random choices depend on, beside the seed.
     /// Gives the labels as they then are: a flip may exchange them.
     /// Errors  a video that cannot be read -> video_error.
@@ -56,16 +57,18 @@ struct video_reading {
 /// DATA or --val as it is given: a file of clips, or a list. A list is read at once, so that its videos count among the inputs.
 struct train_data {
     std::filesystem::path path;
-    std::optional<video_list> videos{}; ///< of a list
+    std::shared_ptr<video_list const> videos{}; ///< of a list
 
     /// Errors  as video_list.
     explicit train_data(std::filesystem::path data);
 
     /// Errors  the file, or a video of the list, is `output` -> usage_error same_file.
-    void require_output(std::filesystem::path const& output) const;
+    void require_output(replaced_file const& output) const;
+    /// Errors  as video_list.
+    void require_other_name(replaced_file const& output) const;
 };
 
 /// Errors  as labelled_clips; label sets or classes that are not the model's -> model_error bad_labels.
-[[nodiscard]] std::unique_ptr<train_source> open_train_source(train_data data, vit_config const& config, std::function<video_reading()> const& reading, console const& out);
+[[nodiscard]] std::unique_ptr<train_source> open_train_source(train_data const& data, vit_config const& config, std::function<video_reading()> const& reading, console const& out);
 
 } // namespace zeroi2v::program

@@ -52,6 +52,9 @@ video_list::video_list(std::filesystem::path path)
     for (text_lines lines{text_}; lines.next();) {
         auto const line = without_blanks_behind(lines.line());
         if (line.empty()) continue;
+        if (line.size() > longest_line)
+            throw usage_error{error_code::usage, name_ + ": line " + std::to_string(lines.number()) + ": " + std::to_string(line.size()) + " bytes found, at most "
+                                                     + std::to_string(longest_line) + " expected"};
         if (!entry_of(line))
             throw usage_error{error_code::usage, name_ + ": line " + std::to_string(lines.number()) + ": '" + printable(line, 200)
                                                      + "' found, a path, a blank and a class number expected"};
@@ -78,9 +81,13 @@ void video_list::require_classes(std::size_t classes) const {
         }
 }
 
-void video_list::require_output(std::filesystem::path const& output) const {
-    replaced_file const replaced{output};
-    for (std::size_t i = 0; replaced.exists() && i < size(); ++i) replaced.require_not_in(path(i));
+void video_list::require_output(replaced_file const& output) const {
+    for (std::size_t i = 0; output.exists() && i < size(); ++i) output.require_not_in(path(i));
+}
+
+void video_list::require_other_name(replaced_file const& output) const {
+    for (std::size_t i = 0; i < size(); ++i)
+        if (text(i).ends_with(output.name())) output.require_other_name(path(i));
 }
 
 } // namespace zeroi2v::program

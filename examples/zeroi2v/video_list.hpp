@@ -1,6 +1,8 @@
 // Lists of videos and their classes, as eval and train take them.
 #pragma once
 
+#include <zeroi2v/io/atomic_file.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -15,7 +17,9 @@ namespace zeroi2v::program {
 /// Kept as its text and where its lines begin: at most twice the file in memory.
 class video_list {
 public:
-    /// Errors  unreadable, UTF-16, a NUL byte, a line without a label, no line at all -> usage_error.
+    static constexpr std::size_t longest_line = std::size_t{64} << 10U;
+
+    /// Errors  unreadable, UTF-16, a NUL byte, a line without a label or beyond the longest, no line at all -> usage_error.
     explicit video_list(std::filesystem::path path);
 
     /// What messages call it.
@@ -32,7 +36,9 @@ public:
     void require_classes(std::size_t classes) const;
     /// Errors  a video of the list, or what lies in a folder of the list, is `output`, by device and inode -> usage_error same_file.
     /// Cost    one look at the file system for each video where `output` exists.
-    void require_output(std::filesystem::path const& output) const;
+    void require_output(replaced_file const& output) const;
+    /// Errors  a video of the list has the name of `output` in its folder, be the video there yet or not -> usage_error same_file.
+    void require_other_name(replaced_file const& output) const;
 
 private:
     std::string name_;

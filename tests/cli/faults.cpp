@@ -345,6 +345,26 @@ TEST_CASE("labels are read no further than one more than the classes, and lists 
     CHECK(found.status == 5);
     CHECK(found.peak_bytes < 4 * size + 16 * megabyte + plain);
     CHECK(!fs::exists(here / "out"));
+    // In a shuffled order, and with shots of each class.
+    fs::copy_file(video, here / "a");
+    auto const trained = run({"train", model, list, "-o", here / "out", "--steps", "1", "--batch", "1", "-q"});
+    check_success(trained);
+    CHECK(trained.peak_bytes < 4 * size + 16 * megabyte + plain);
+    auto const shots = run({"few-shot", model, list, "--val", moving_shapes("list.txt"), "--steps", "1", "--batch", "1", "--shots", "1", "--draws", "1", "-q"});
+    CHECK(shots.status == 0);
+    CHECK(shots.peak_bytes < 4 * size + 16 * megabyte + plain);
+}
+
+TEST_CASE("a line of a list is at most 64 KiB long") {
+    scratch const here;
+    auto const line = [&](std::size_t length) { return here.file("list.txt", std::string(length - 2, 'x') + " 0\n"); };
+    for (std::vector<std::string> const& words : {std::vector<std::string>{"eval", moving_shapes("both.safetensors")}, {"train", "-o", here / "out", moving_shapes("both.safetensors")}}) {
+        auto all = words;
+        all.push_back(line((std::size_t{64} << 10U) + 1));
+        check_error(run(all), 2, "usage", {"line 1: 65537 bytes found, at most 65536 expected"});
+        all.back() = line(std::size_t{64} << 10U);
+        CHECK(run(all).status == 5);
+    }
 }
 
 TEST_CASE("control characters of labels and paths reach no terminal: \\uXXXX in text and JSON, U+FFFD in a page") {

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <limits>
 #include <map>
 #include <sstream>
@@ -144,7 +145,7 @@ TEST_CASE("train: a damaged checkpoint is named and the one before it taken; two
     CHECK(resumed.err.find("out.ckpt-500") != std::string::npos);
     CHECK(resumed.err.find("out.ckpt-501") != std::string::npos);
     CHECK(content_of(here / "out") == content_of(straight / "out"));
-    CHECK(here.names() == std::vector<std::string>{"out", "out.ckpt-1x"});
+    CHECK(here.names() == std::vector<std::string>{"out", "out.ckpt-1x", "out.ckpt-501"}); // whose the empty one is nobody can say
 
     // The base model under a checkpoint's name is no state.
     fs::copy_file(golden("start.safetensors"), here / "other.ckpt-3");
@@ -480,6 +481,108 @@ TEST_CASE("train: a video of a list is an input: no output, log, lock or checkpo
     CHECK(content_of(here / "o") != "old");
 }
 
+TEST_CASE("train: a name that is turned to an input while the run goes on replaces nothing") {
+    auto const video = content_of(moving_shapes("disc_clockwise.mp4"));
+    // What a run leaves whose output's name, or way to it, is changed once its first checkpoint is there.
+    auto const turned = [&](scratch const& here, std::string const& output, std::vector<std::string> const& more, std::function<void()> const& turn) {
+        conditions how;
+        how.signal = SIGCONT; // means nothing to a process that runs
+        how.when_exists = "first.ckpt-2";
+        how.watched = here.path();
+        how.receiver = [&](int child) {
+            turn();
+            return child;
+        };
+        return run(plus({"train", here / "start", here / "list.txt", "-o", here / output, "--steps", "400", "--batch", "2", "--checkpoint-every", "1", "--threads", "1", "-q"}, more), how);
+    };
+    auto const prepare = [&](scratch const& here) {
+        here.file("v.mp4", video);
+        here.file("list.txt", "v.mp4 0\nv.mp4 0\n");
+        fs::copy_file(moving_shapes("both.safetensors"), here / "start");
+    };
+    SUBCASE("a link as output") {
+        scratch const here;
+        prepare(here);
+        fs::create_symlink("first", here / "out");
+        auto const found = turned(here, "out", {}, [&] {
+            fs::create_symlink("v.mp4", here / "link");
+            fs::rename(here / "link", here / "out");
+        });
+        check_success(found);
+        CHECK(fs::is_symlink(here / "out"));
+        CHECK(content_of(here / "v.mp4") == video);
+        CHECK(here.names() == std::vector<std::string>{"first", "list.txt", "out", "start", "v.mp4"});
+    }
+    SUBCASE("a link where nothing was, a hard link, START itself") {
+        for (std::string const way : {"link", "hard", "start"}) {
+            CAPTURE(way);
+            scratch const here;
+            prepare(here);
+            auto const found = turned(here, "first", {}, [&] {
+                if (way == "link") fs::create_symlink("v.mp4", here / "first");
+                else if (way == "hard") fs::create_hard_link(here / "v.mp4", here / "first");
+                else fs::rename(here / "start", here / "first");
+            });
+            check_error(found, 7, "write_failed", {"first: is the same file as the input"});
+            CHECK(content_of(here / "v.mp4") == video);
+            if (way == "start") CHECK(content_of(here / "first") == content_of(moving_shapes("both.safetensors")));
+            CHECK(has_match(here.path(), "first.ckpt-")); // --resume can go on
+        }
+    }
+    SUBCASE("a link as log") {
+        scratch const here;
+        prepare(here);
+        auto const found = turned(here, "first", {"--log", here / "log"}, [&] {
+            fs::remove(here / "log");
+            fs::create_symlink("v.mp4", here / "log");
+        });
+        check_success(found);
+        CHECK(content_of(here / "v.mp4") == video);
+    }
+    SUBCASE("the name of a video that is not there yet") {
+        scratch const here;
+        prepare(here);
+        here.file("more.txt", "v.mp4 0\nlater.mp4 1\n");
+        fs::create_directory_symlink(".", here / "way");
+        for (std::string const name : {"later.mp4", "way/later.mp4"}) {
+            check_error(run({"train", here / "start", here / "more.txt", "-o", here / name, "--steps", "1", "--bad-videos", "5"}), 2, "same_file", {"later.mp4"});
+            check_error(run({"train", here / "start", here / "list.txt", "--val", here / "more.txt", "-o", here / name, "--steps", "1"}), 2, "same_file", {"later.mp4"});
+            check_error(run({"train", here / "start", here / "more.txt", "-o", here / "out", "--log", here / name, "--steps", "1", "--bad-videos", "5"}), 2, "same_file", {"later.mp4"});
+        }
+        CHECK(!fs::exists(here / "later.mp4"));
+    }
+}
+
+TEST_CASE("train: however an output is spelled, it has one lock and one set of checkpoints") {
+    scratch const here;
+    fs::create_symlink("out", here / "link");
+    outcome second;
+    conditions first;
+    first.signal = SIGINT;
+    first.when_exists = "out.ckpt-2";
+    first.watched = here.path();
+    first.receiver = [&](int child) {
+        second = run(command(here / "out", {"--steps", "2", "--quiet"}));
+        return child;
+    };
+    CHECK(run(command(here / "link", {"--steps", "1000000", "--batch", "3", "--checkpoint-every", "1", "--quiet"}), first).status == 130);
+    check_error(second, 6, "bad_state", {"out.lock", "another run holds it"});
+    CHECK(!has_match(here.path(), "link.ckpt-"));
+    check_error(run(command(here / "out", {"--steps", "2", "--quiet"})), 6, "bad_state", {"out.ckpt-"});
+}
+
+TEST_CASE("train: of two runs that start together one goes on, and no lock is left") {
+    scratch const here;
+    for (int i = 0; i < 10; ++i) {
+        outcome first, second;
+        std::thread other{[&] { first = run(command(here / "out", {"--steps", "1", "--quiet"})); }};
+        second = run(command(here / "out", {"--steps", "1", "--quiet"}));
+        other.join();
+        CHECK((first.status == 0 || second.status == 0));
+        CHECK(here.names() == std::vector<std::string>{"out"});
+    }
+}
+
 TEST_CASE("train: the names of the last checkpoint and of the lock must fit, which is said before any work") {
     scratch const here;
     auto const words = [&](std::size_t length, std::string const& steps) {
@@ -610,4 +713,40 @@ TEST_CASE("few-shot: mean and interval over draws, repeatable, as a table and as
     CHECK(document["rows"][0]["top1"]["draws"].size() == 2);
     check_error(run({"few-shot", golden("start.safetensors"), golden("train.safetensors"), "--config", golden("config.json"), "--val", golden("train.safetensors"), "--shots", "1,0"}), 2, "bad_number", {"--shots"});
     check_error(run({"few-shot", golden("start.safetensors"), golden("train.safetensors"), "--config", golden("config.json")}), 2, "usage", {"--val"});
+}
+
+TEST_CASE("held-out videos that cannot be read are counted; where none can, no accuracy is said") {
+    scratch const here;
+    here.file("bad.mp4", "no video");
+    auto const list = moving_shapes("list.txt"), model = moving_shapes("both.safetensors");
+    auto const none = here.file("none.txt", "bad.mp4 0\nbad.mp4 1\n"), some = here.file("some.txt", "bad.mp4 0\n" + moving_shapes("disc_clockwise.mp4") + " 0\n");
+    auto const few_shot = [&](std::string const& val, std::vector<std::string> const& more) {
+        return run(plus({"few-shot", model, list, "--val", val, "--shots", "1", "--draws", "2", "--steps", "1", "--batch", "1", "-q"}, more));
+    };
+    auto const nothing = few_shot(none, {"--json"});
+    CHECK(nothing.status == 5);
+    auto document = nlohmann::json::parse(nothing.out);
+    CHECK(document["evaluated"] == 0);
+    CHECK(document["bad"] == 2);
+    CHECK(document["rows"][0]["top1"]["mean"].is_null());
+    CHECK(document["rows"][0]["top5"]["interval95"].is_null());
+    CHECK(document["rows"][0]["top1"]["draws"] == nlohmann::json{nullptr, nullptr});
+    auto const table = few_shot(none, {});
+    CHECK(table.status == 5);
+    CHECK(table.out.find("1       -  ") != std::string::npos);
+    CHECK(table.out.find("0 held-out videos evaluated, 2 bad") != std::string::npos);
+    auto const one = few_shot(some, {"--json"});
+    CHECK(one.status == 5);
+    document = nlohmann::json::parse(one.out);
+    CHECK(document["evaluated"] == 1);
+    CHECK(document["bad"] == 1);
+    CHECK(document["rows"][0]["top1"]["mean"].is_number());
+    CHECK(few_shot(list, {"--json"}).status == 0);
+
+    auto const trained = run({"train", model, list, "--val", none, "-o", here / "out", "--log", here / "log", "--steps", "1", "--batch", "1"});
+    CHECK(trained.status == 0);
+    CHECK(trained.out.find("top-1 -, top-5 -, 2 bad held-out videos left out") != std::string::npos);
+    auto const last = lines_of(here / "log").back();
+    CHECK(last["val"]["bad"] == 2);
+    CHECK(last["val"]["top1"].is_null());
 }

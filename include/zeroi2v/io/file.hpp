@@ -36,6 +36,9 @@ namespace detail {
 /// The system's sentence for an errno; thread-safe.
 [[nodiscard]] inline std::string errno_text(int number) { return std::generic_category().message(number); }
 
+/// Whether a file could not be opened for want of descriptors, of this process or of the system: no fault of the file.
+[[nodiscard]] inline bool is_lack(int number) noexcept { return number == EMFILE || number == ENFILE; }
+
 [[nodiscard]] inline file_identity identity_of(struct ::stat const& status) noexcept {
     return {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino)};
 }
@@ -46,12 +49,15 @@ namespace detail {
 ///
 /// A folder, FIFO, socket or device is refused without waiting for it, and so is what can only be read forever.
 /// Errors  checkpoint_error open_failed: missing, no permission, not a regular file; read_failed: see `read_at`.
+///         No descriptor left -> resource_error open_failed.
 /// Test    tests/unit/io/file.cpp
 class file {
 public:
     explicit file(std::filesystem::path path) : path_{std::move(path)}, name_{printable(path_.native(), 4096)} {
         do descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         while (descriptor_ < 0 && errno == EINTR);
+        if (descriptor_ < 0 && detail::is_lack(errno))
+            throw resource_error{error_code::open_failed, name_ + ": cannot be opened: " + detail::errno_text(errno)};
         if (descriptor_ < 0) throw failure(error_code::open_failed, "cannot be opened: " + detail::errno_text(errno));
         try {
             inspect();

@@ -28,6 +28,28 @@ namespace zeroi2v {
 static_assert(std::endian::native == std::endian::little,
               "zeroi2v::io: files hold little-endian elements, and so must this machine");
 
+namespace detail {
+
+/// The JSON of a header, as long as the file says that it is.
+/// Errors  checkpoint_error as `file` and `safetensors_header_length`.
+[[nodiscard]] inline aligned_buffer read_safetensors_header_text(file const& source) {
+    std::array<std::byte, detect_kind_bytes> first{};
+    auto const head = std::span{first}.first(static_cast<std::size_t>(std::min<std::uint64_t>(source.size(), first.size())));
+    source.read_at(0, head);
+    aligned_buffer text{static_cast<std::size_t>(safetensors_header_length(head, source.size(), source.name()))};
+    source.read_at(8, {text.data(), text.size()});
+    return text;
+}
+
+/// What a header says beside the tensors, be the data behind it whole or cut off.
+/// Errors  checkpoint_error as `safetensors_file`, layout aside.
+[[nodiscard]] inline std::map<std::string, std::string> read_safetensors_metadata(file const& source) {
+    auto const text = read_safetensors_header_text(source);
+    return std::move(safetensors_json{{reinterpret_cast<char const*>(text.data()), text.size()}, source.name()}.metadata);
+}
+
+} // namespace detail
+
 /// An open safetensors file. Moves only; const members may run concurrently.
 ///
 /// The header is read and proven sound first (see `parse_safetensors_header`); then each tensor is read by pread on
@@ -38,14 +60,8 @@ static_assert(std::endian::native == std::endian::little,
 class safetensors_file {
 public:
     explicit safetensors_file(file source) : file_{std::move(source)} {
-        std::array<std::byte, detect_kind_bytes> first{};
-        auto const head =
-            std::span{first}.first(static_cast<std::size_t>(std::min<std::uint64_t>(file_.size(), first.size())));
-        file_.read_at(0, head);
-        auto const length = safetensors_header_length(head, file_.size(), file_.name());
-        aligned_buffer text{static_cast<std::size_t>(length)};
-        file_.read_at(8, {text.data(), text.size()});
-        data_begin_ = 8 + length;
+        auto const text = detail::read_safetensors_header_text(file_);
+        data_begin_ = 8 + text.size();
         header_ = parse_safetensors_header({reinterpret_cast<char const*>(text.data()), text.size()},
                                            file_.size() - data_begin_, file_.name());
     }

@@ -36,6 +36,7 @@ namespace zeroi2v {
 struct safetensors_options {
     std::map<std::string, std::string> metadata{};
     std::vector<std::filesystem::path> inputs{}; ///< files that are being read; none of them may be the target
+    output_guard guard{};                        ///< asked right before a file is replaced
 };
 
 namespace detail {
@@ -136,9 +137,9 @@ struct safetensors_prefix {
 /// Test            tests/unit/io/safetensors.cpp
 class safetensors_writer {
 public:
-    safetensors_writer(std::filesystem::path target, std::vector<tensor_info> declared,
+    safetensors_writer(std::filesystem::path const& target, std::vector<tensor_info> declared,
                        safetensors_options const& options = {})
-        : tensors_{sorted(std::move(declared))}, file_{std::move(target), options.inputs} {
+        : tensors_{sorted(std::move(declared))}, file_{target, options.inputs, options.guard} {
         // Equal names of different dtypes are not neighbours in the order of the data.
         require_names_differ();
         auto const prefix = detail::make_safetensors_prefix(tensors_, options.metadata, file_.name());

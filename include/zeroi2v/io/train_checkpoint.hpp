@@ -95,7 +95,7 @@ struct file_stamp {
 }
 
 /// Whether a file begins as a training checkpoint does, be the rest whole or not. An empty one does: a machine that lost its
-/// power may leave it, and nothing is in it to be lost.
+/// power may leave it.
 [[nodiscard]] inline bool begins_as_training_checkpoint(std::filesystem::path const& path) {
     if (!stamp_of(path)) return false;
     try {
@@ -187,6 +187,7 @@ public:
         };
         std::unique_ptr<DIR, close_folder> const open{::opendir(folder.c_str())};
         if (!open && errno == ENOMEM) throw std::bad_alloc{};
+        if (!open && detail::is_lack(errno)) throw resource_error{error_code::open_failed, printable(folder.native(), 4096) + ": cannot be opened: " + detail::errno_text(errno)};
         while (dirent const* const each = open ? ::readdir(open.get()) : nullptr) {
             std::string_view const name = each->d_name;
             if (!name.starts_with(prefix)) continue;
@@ -216,8 +217,9 @@ public:
         std::erase_if(own_, [this](auto const& each) { return !detail::stands_there(path_of(each.first)); });
     }
 
-    /// The newest that is whole; `bad(fault)` for each that is not. None where there is no file at all. The files of its
-    /// run, whole or not, count from then on as this object's own.
+    /// The newest that is whole; `bad(fault)` for each that is not. None where there is no file at all. The files that say
+    /// that they are of its run, whole or not, count from then on as this object's own. One that is too damaged to say whose
+    /// it is, or empty, is nobody's, and stays.
     /// Errors  none of the files whole, or one that is no checkpoint or that of another run -> training_error bad_state; all
     ///         files stay.
     template <class Bad>
@@ -250,8 +252,14 @@ public:
         }
         std::map<std::uint64_t, detail::file_stamp> own;
         for (std::uint64_t const step : all) {
-            if (auto const run = run_of(step); run && *run != *found->run)
+            auto const run = run_of(step);
+            if (run && *run != *found->run)
                 throw refuse(step, "a checkpoint of another run than " + printable(path_of(found->state.step).native(), 4096) + " found, of the same expected; it stays as it is");
+            if (!run) {
+                if (step > found->state.step) continue; // named already
+                bad(refuse(step, "no number of a run can be read; it stays as it is"));
+                continue;
+            }
             if (auto const stamp = detail::stamp_of(path_of(step))) own.emplace(step, *stamp);
         }
         own_ = std::move(own);
@@ -265,13 +273,14 @@ public:
     }
 
 private:
-    /// The number of the run that a file says it is of; nothing where it is too damaged to say so.
+    /// The number of the run that a file's header says it is of, be the tensors behind it whole or not; nothing where no
+    /// header of a training checkpoint can be read.
     [[nodiscard]] std::optional<std::uint64_t> run_of(std::uint64_t step) const {
         try {
-            safetensors_file const file{path_of(step)};
-            auto const text = file.metadata().find(detail::training_key);
-            if (text == file.metadata().end()) return std::nullopt;
-            auto const document = detail::parse_config_object(text->second, file.source().name());
+            auto const metadata = detail::read_safetensors_metadata(file{path_of(step)});
+            auto const text = metadata.find(detail::training_key);
+            if (text == metadata.end()) return std::nullopt;
+            auto const document = detail::parse_config_object(text->second, path_of(step).native());
             auto const* const fingerprint = document.find("fingerprint");
             if (fingerprint == nullptr) return std::nullopt;
             auto const* const run = document.find("run");

@@ -10,6 +10,7 @@
 #include <map>
 #include <numeric>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace zeroi2v {
@@ -26,7 +27,7 @@ inline constexpr std::uint64_t shots_stream = std::uint64_t{3} << 62U;
     return (count * high + (count * low >> 32U)) >> 32U; // count < 2^32
 }
 
-inline void shuffle(std::span<std::size_t> values, counter_rng const& random) noexcept {
+inline void shuffle(std::span<std::uint32_t> values, counter_rng const& random) noexcept {
     for (std::size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[draw_below(i, random, i)]);
 }
 
@@ -51,7 +52,7 @@ public:
         if (!shuffled_) return place;
         if (order_.empty() || epoch != epoch_) {
             order_.resize(samples_);
-            std::iota(order_.begin(), order_.end(), std::size_t{0});
+            std::iota(order_.begin(), order_.end(), std::uint32_t{0});
             detail::shuffle(order_, counter_rng{seed_, detail::order_stream + epoch});
             epoch_ = epoch;
         }
@@ -63,21 +64,41 @@ private:
     bool shuffled_;
     std::uint64_t seed_;
     std::uint64_t epoch_{};
-    std::vector<std::size_t> order_;
+    std::vector<std::uint32_t> order_;
 };
 
-/// `shots` samples of each class, ascending; all of a class that has fewer.
-[[nodiscard]] inline std::vector<std::size_t> draw_shots(std::span<std::int64_t const> labels, std::size_t shots, std::uint64_t seed) {
-    std::map<std::int64_t, std::vector<std::size_t>> classes;
-    for (std::size_t i = 0; i < labels.size(); ++i) classes[labels[i]].push_back(i);
-    std::vector<std::size_t> drawn;
-    for (auto& [label, samples] : classes) {
-        detail::shuffle(samples, counter_rng{seed, detail::shots_stream + static_cast<std::uint64_t>(label)});
-        samples.resize(std::min(samples.size(), shots));
-        drawn.insert(drawn.end(), samples.begin(), samples.end());
+/// `shots` samples of each class, ascending; all of a class that has fewer. `label(i)` is the class of sample i of `samples`.
+///
+/// Cost  two looks at each label, four bytes for each sample.
+template <class Label>
+[[nodiscard]] std::vector<std::uint32_t> draw_shots(std::size_t samples, Label const& label, std::size_t shots, std::uint64_t seed) {
+    ZEROI2V_REQUIRE(samples < (std::uint64_t{1} << 32U), "zeroi2v::draw_shots: fewer than 2^32 samples");
+    struct range {
+        std::size_t count = 0, begin = 0;
+    };
+    std::map<std::int64_t, range> classes;
+    for (std::size_t i = 0; i < samples; ++i) ++classes[label(i)].count;
+    for (std::size_t begin = 0; auto& [number, each] : classes) begin = (each.begin = begin) + std::exchange(each.count, 0);
+    std::vector<std::uint32_t> sorted(samples); // by class, then by number
+    for (std::size_t i = 0; i < samples; ++i) {
+        auto& each = classes[label(i)];
+        sorted[each.begin + each.count++] = static_cast<std::uint32_t>(i);
     }
-    std::sort(drawn.begin(), drawn.end());
-    return drawn;
+    std::size_t drawn = 0;
+    for (auto const& [number, each] : classes) {
+        auto const own = std::span{sorted}.subspan(each.begin, each.count);
+        detail::shuffle(own, counter_rng{seed, detail::shots_stream + static_cast<std::uint64_t>(number)});
+        auto const taken = own.first(std::min(own.size(), shots));
+        std::copy(taken.begin(), taken.end(), sorted.begin() + static_cast<std::ptrdiff_t>(drawn));
+        drawn += taken.size();
+    }
+    sorted.resize(drawn);
+    sorted.shrink_to_fit();
+    std::sort(sorted.begin(), sorted.end());
+    return sorted;
+}
+[[nodiscard]] inline std::vector<std::uint32_t> draw_shots(std::span<std::int64_t const> labels, std::size_t shots, std::uint64_t seed) {
+    return draw_shots(labels.size(), [labels](std::size_t i) { return labels[i]; }, shots, seed);
 }
 
 } // namespace zeroi2v

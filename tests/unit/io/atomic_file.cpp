@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -382,6 +383,112 @@ TEST_CASE("what an output would replace is compared with files, and with folders
     zeroi2v::replaced_file const fresh{folder / "frames" / "new"};
     CHECK_FALSE(fresh.exists());
     CHECK_FALSE(fault_of([&] { fresh.require_not_in(folder / "frames"); }).thrown);
+}
+
+TEST_CASE("during work: what has become an input under the name stays") {
+    test::temporary_folder const folder;
+    auto const commit = [&](std::vector<std::filesystem::path> const& inputs, zeroi2v::output_guard guard, auto const& meanwhile) {
+        atomic_file out{folder / "f", inputs, std::move(guard)};
+        out.write("new");
+        meanwhile();
+        return fault_of([&] { out.commit(); });
+    };
+    auto const stays = [&](test::fault const& f, std::string_view words) {
+        CHECK_FAULT(f, error_code::write_failed, 7);
+        CHECK(f.says((folder / "f").native() + ": "));
+        CHECK(f.says(words));
+        CHECK(test::read_file(folder / "f") == "input");
+        std::filesystem::remove(folder / "f");
+    };
+    test::write_file(folder / "in", "input");
+    stays(commit({folder / "in"}, {}, [&] { std::filesystem::create_hard_link(folder / "in", folder / "f"); }), "same file as the input");
+    stays(commit({folder / "in"}, {}, [&] { std::filesystem::rename(folder / "in", folder / "f"); }), "same file as the input"); // known by what it was
+    test::write_file(folder / "in", "other");
+    stays(commit({folder / "in"}, {}, [&] { // known by what its name leads to now
+        test::write_file(folder / "f", "input");
+        std::filesystem::remove(folder / "in");
+        std::filesystem::create_symlink("f", folder / "in");
+    }), "same file as the input");
+    std::filesystem::remove(folder / "in");
+    test::write_file(folder / "in", "input");
+    std::size_t asked = 0;
+    auto const guard = [&](zeroi2v::replaced_file const& found) {
+        ++asked;
+        found.require_not(folder / "in");
+    };
+    stays(commit({}, guard, [&] { std::filesystem::create_hard_link(folder / "in", folder / "f"); }), "same file as the input");
+    CHECK(asked == 1);
+    CHECK_FALSE(commit({folder / "in"}, guard, [&] { test::write_file(folder / "f", "another's"); }).thrown);
+    CHECK(asked == 2);
+    CHECK(test::read_file(folder / "f") == "new");
+    CHECK(folder.entries() == 2);
+}
+
+TEST_CASE("links and folders are followed once: whoever turns one later moves nothing") {
+    test::temporary_folder const folder;
+    std::filesystem::create_directory(folder / "here");
+    std::filesystem::create_directory(folder / "there");
+    test::write_file(folder / "there" / "f", "precious");
+    std::filesystem::create_symlink("here/f", folder / "link");
+    atomic_file out{folder / "link"};
+    out.write("new");
+    std::filesystem::remove(folder / "link");
+    std::filesystem::create_symlink("there/f", folder / "link");
+    std::filesystem::rename(folder / "here", folder / "moved");
+    std::filesystem::create_symlink("there", folder / "here");
+    out.commit();
+    CHECK(test::read_file(folder / "moved" / "f") == "new");
+    CHECK(test::read_file(folder / "there" / "f") == "precious");
+}
+
+TEST_CASE("a file that grows on is the one that was written, whatever its name leads to by then") {
+    test::temporary_folder const folder;
+    test::write_file(folder / "victim", "precious");
+    atomic_file out{folder / "log"};
+    out.write("one\n");
+    int const descriptor = out.commit_open();
+    REQUIRE(descriptor >= 0);
+    CHECK(test::read_file(folder / "log") == "one\n");
+    CHECK_FAULT(fault_of([&] { out.write("x"); }), error_code::write_failed, 7);
+    test::write_file(folder / "log", "one\nanother's\n"); // lines of others are not written over
+    CHECK(::write(descriptor, "two\n", 4) == 4);
+    CHECK(test::read_file(folder / "log") == "one\nanother's\ntwo\n");
+    std::filesystem::remove(folder / "log");
+    std::filesystem::create_symlink("victim", folder / "log");
+    CHECK(::write(descriptor, "three\n", 6) == 6);
+    ::close(descriptor);
+    CHECK(test::read_file(folder / "victim") == "precious");
+    atomic_file taken{folder / "other", std::vector<std::filesystem::path>{folder / "victim"}};
+    std::filesystem::create_hard_link(folder / "victim", folder / "other");
+    CHECK_FAULT(fault_of([&] { static_cast<void>(taken.commit_open()); }), error_code::write_failed, 7);
+    CHECK(test::read_file(folder / "other") == "precious");
+}
+
+TEST_CASE("no descriptor left is the system's lack: status 7, for outputs and for files that are read") {
+    test::temporary_folder const folder;
+    test::write_file(folder / "f", "old");
+    int const status = status_of_child([&] {
+        int const free = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+        struct rlimit const limit{static_cast<rlim_t>(free) + 2, static_cast<rlim_t>(free) + 2};
+        ::close(free);
+        if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return 50;
+        while (::open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0) {} // every one is taken
+        int const last = free + 1;
+        for (int left = 0; left < 2; ++left) { // none, so that the folder cannot be opened; one, so that the bytes cannot
+            auto const out = fault_of([&] { atomic_file const file{folder / "f"}; });
+            if (out.code != error_code::write_failed || out.exit_status != 7) return 60 + left;
+            if (left == 0) {
+                auto const in = fault_of([&] { zeroi2v::file const file{folder / "f"}; });
+                if (in.code != error_code::open_failed || in.exit_status != 7) return 70;
+                auto const judged = fault_of([&] { zeroi2v::check_output(folder / "f"); });
+                if (judged.exit_status != 7) return 71;
+                ::close(last);
+            }
+        }
+        return 0;
+    });
+    CHECK(status == 0);
+    CHECK(test::read_file(folder / "f") == "old");
 }
 
 TEST_CASE("during work: the folder goes away") {

@@ -130,7 +130,8 @@ TEST_CASE("two are kept, files of other names are left alone, the newest whole o
     CHECK(named[0].find("ckpt-200") != std::string::npos);
     CHECK(named[1].find("ckpt-100") != std::string::npos);
     run.save(example(12)); // the run went on from step 9
-    CHECK(run.steps() == std::vector<std::uint64_t>{12, 9});
+    CHECK(run.steps() == std::vector<std::uint64_t>{100, 12, 9}); // whose the empty one is it does not say
+    std::filesystem::remove(run.path_of(100));
     auto const whole = content_of(run.path_of(12));
     write(run.path_of(12), whole.substr(0, whole.size() - 1));
     write(run.path_of(9), whole.substr(0, 300));
@@ -187,6 +188,50 @@ TEST_CASE("what is no checkpoint of the run is refused, whatever it is, and stay
     save_training_checkpoint(names.path_of(4), other);
     save_training_checkpoint(names.path_of(9), example(9));
     refused("ckpt-4: a checkpoint of another run than");
+}
+
+TEST_CASE("only a file whose header says that it is the run's is removed, be the rest of it whole or not") {
+    test::temporary_folder const here;
+    auto const out = here.path() / "out";
+    training_checkpoints const names{out};
+    training_checkpoints{out}.save(example(4));
+    auto const whole = content_of(names.path_of(4));
+    std::uint64_t header = 0;
+    std::memcpy(&header, whole.data(), sizeof header);
+    std::string const text = std::string("12345678") + "{ my notes about zeroi2v.training\n", torn_header = whole.substr(0, 8 + header / 2);
+    write(names.path_of(9), whole.substr(0, whole.size() - 1)); // the run's own, torn behind its header
+    write(names.path_of(8), whole.substr(0, 8 + header));
+    write(names.path_of(7), "");
+    write(names.path_of(6), text);
+    write(names.path_of(5), torn_header);
+    write(names.path_of(3), ""); // older than the one that is taken
+    std::vector<std::string> named;
+    training_checkpoints run{out};
+    CHECK(run.newest([&](error const& fault) { named.push_back(fault.what()); })->state.step == 4);
+    CHECK(named.size() == 6);
+    CHECK(std::count_if(named.begin(), named.end(), [&](auto const& each) { return each.find("ckpt-3: ") != std::string::npos; }) == 1);
+    CHECK_THROWS_AS(run.save(example(5)), resource_error);
+    CHECK(content_of(names.path_of(5)) == torn_header);
+    run.save(example(10));
+    run.clear();
+    CHECK(names.steps() == std::vector<std::uint64_t>{7, 6, 5, 3});
+    CHECK(content_of(names.path_of(6)) == text);
+    // Of another run, torn: what its header says counts.
+    auto other = example(9);
+    other.fingerprint.set("lr", 0.2);
+    save_training_checkpoint(names.path_of(9), other);
+    auto const theirs = content_of(names.path_of(9));
+    write(names.path_of(9), theirs.substr(0, theirs.size() - 1));
+    write(names.path_of(4), whole);
+    training_checkpoints again{out};
+    try {
+        static_cast<void>(again.newest([](error const&) {}));
+        FAIL("nothing thrown");
+    } catch (training_error const& fault) {
+        CHECK(std::string{fault.what()}.find("ckpt-9: a checkpoint of another run than") != std::string::npos);
+    }
+    again.clear();
+    CHECK(names.steps() == std::vector<std::uint64_t>{9, 7, 6, 5, 4, 3});
 }
 
 TEST_CASE("a run that goes on with another fingerprint keeps its number: all its checkpoints are its own") {

@@ -63,7 +63,7 @@ TEST_CASE("an order is value by value the generator's: of the seed, and of a str
     std::vector<std::int64_t> labels;
     for (int i = 0; i < 90; ++i) labels.push_back(i * 7 % 11);
     for (std::size_t const shots : {0U, 1U, 3U, 100U}) {
-        std::vector<std::size_t> wanted;
+        std::vector<std::uint32_t> wanted;
         for (std::int64_t label = 0; label < 11; ++label) {
             std::vector<std::size_t> own;
             for (std::size_t i = 0; i < labels.size(); ++i)
@@ -74,7 +74,7 @@ TEST_CASE("an order is value by value the generator's: of the seed, and of a str
         std::sort(wanted.begin(), wanted.end());
         CHECK(draw_shots(labels, shots, 6) == wanted);
     }
-    CHECK(draw_shots({}, 3, 6).empty());
+    CHECK(draw_shots(std::span<std::int64_t const>{}, 3, 6).empty());
 }
 
 TEST_CASE("draw_below: the upper 64 bits of the product, for counts up to 2^32 - 1") {
@@ -108,4 +108,5 @@ TEST_CASE("shots: so many of each class, all of a small one, by the seed") {
     CHECK(drawn == draw_shots(labels, 3, 1));
     CHECK(drawn != draw_shots(labels, 3, 2));
     CHECK(draw_shots(labels, 1000, 2).size() == labels.size());
+    CHECK(drawn == draw_shots(labels.size(), [&](std::size_t i) { return labels[i]; }, 3, 1));
 }
