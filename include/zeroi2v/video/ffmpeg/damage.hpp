@@ -38,10 +38,10 @@ namespace zeroi2v::detail {
 
 /// Whether the decoder may work on several frames at once: not where it marks damage, since a frame is handed out while
 /// others may still be marking it. (An error of mpeg4 can leave a frame marked as made and without a picture; frame
-/// threads hand it on, and libavcodec then ends the process by an assertion.) Slice threads would switch off the search
-/// for damage.
+/// threads hand it on, and libavcodec then ends the process by an assertion.) On several threads HEVC loses pictures of
+/// sound transport streams. Slice threads would switch off the search for damage.
 [[nodiscard]] constexpr bool ffmpeg_threads_frames(AVCodecID id) noexcept {
-    return id == AV_CODEC_ID_HEVC || id == AV_CODEC_ID_VP8 || id == AV_CODEC_ID_VP9 || id == AV_CODEC_ID_AV1;
+    return id == AV_CODEC_ID_VP8 || id == AV_CODEC_ID_VP9 || id == AV_CODEC_ID_AV1;
 }
 
 /// Reads the headers of a stream's packets, where they promise something.

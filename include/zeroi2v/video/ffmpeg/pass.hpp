@@ -97,6 +97,8 @@ public:
 
     /// The numbers of the packets that were judged damaged so far.
     [[nodiscard]] std::vector<std::uint64_t> const& places() const noexcept { return damaged_packets_; }
+    /// The wanted frames that were not handed over.
+    [[nodiscard]] std::span<std::size_t const> wanted() const noexcept { return wanted_; }
     /// Whether an exception comes from the caller's sink.
     [[nodiscard]] bool in_sink() const noexcept { return in_sink_; }
 

@@ -45,7 +45,7 @@ public:
         packet_promise promise;
         bool began = false;
         for (byte_span const unit : nal_units(packet, length_bytes_)) {
-            if (unit.size() < 3 || layer_of(unit) != 0) continue;
+            if (unit.size() < 2 || layer_of(unit) != 0) continue; // an end of sequence is its header alone
             unsigned const type = type_of(unit);
             if (type >= 32 && type <= 34) read_parameters(unit);
             if (type == end_of_sequence || type == end_of_stream) ended_ = true;

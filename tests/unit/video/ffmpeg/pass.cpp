@@ -146,6 +146,24 @@ TEST_CASE("a recording that begins between keyframes is sound: what precedes its
     }
 }
 
+TEST_CASE("VP8 and VP9 that begin between keyframes have the same frames on any number of threads") {
+    video_test::temporary_folder const folder;
+    for (std::string const encoder : {"libvpx", "libvpx-vp9"}) {
+        CAPTURE(encoder);
+        video_test::encode(folder / "a.webm", {.encoder = encoder, .frames = 30, .group = 10, .b_frames = 0, .settings = {{"cpu-used", "8"}, {"deadline", "realtime"}}});
+        remux(folder / "a.webm", folder / "late.webm", [](std::size_t i) { return i < 3; });
+        auto const one = decode(folder / "late.webm", {.threads = 1});
+        CHECK(one.what == "");
+        CHECK(one.report == decode_report{20, 0});
+        for (int const threads : {2, 4, 16}) {
+            auto const several = decode(folder / "late.webm", {.threads = threads});
+            CHECK(several.what == "");
+            CHECK(several.report == one.report);
+            CHECK(several.hashes == one.hashes);
+        }
+    }
+}
+
 TEST_CASE("an mp4 whose index promises frames that are not in the file is cut, wherever it was cut") {
     video_test::temporary_folder const folder;
     video_test::encode(folder / "a.mp4", {.encoder = "mpeg4", .frames = 20, .b_frames = 0, .muxing = {{"movflags", "faststart"}}});

@@ -83,6 +83,19 @@ TEST_CASE("hevc_headers: pictures that the standard leaves out at a cut are not 
     CHECK(left_out > 0);
 }
 
+TEST_CASE("hevc_headers: after an end of sequence, two bytes long, pictures that need what came before are not promised") {
+    auto open = encoded({.frames = 40, .group = 10, .b_frames = 3, .settings = {{"x265-params", "log-level=none:open-gop=1:keyint=10:min-keyint=10:b-adapt=0"}}});
+    std::size_t const promised = read(open).second;
+    auto const cra = std::find_if(open.packets.begin() + 1, open.packets.end(), [](bytes const& packet) { return (packet[4] >> 1U & 63U) == 21; });
+    REQUIRE(cra != open.packets.end());
+    bytes const end_of_sequence{0, 0, 0, 2, 36 << 1, 1};
+    auto& before = *(cra - 1);
+    before.insert(before.end(), end_of_sequence.begin(), end_of_sequence.end());
+    auto const [lacking, left] = read(open);
+    CHECK(lacking.empty());
+    CHECK(left < promised);
+}
+
 TEST_CASE("hevc_headers: an SEI message that states more than it has becomes filler; others stay") {
     hevc_headers const headers;
     bytes const whole{0, 0, 1, 39 << 1, 1, 5, 2, 7, 7, 0x80, 0, 0, 1, 1 << 1, 1, 0x80, 9, 9};
