@@ -117,7 +117,6 @@ int run_train(arguments const& typed, console const& out) {
         return place;
     };
     auto const target = writable(inputs, "--output");
-    require_not_derived("--output", target, target);
     auto others = inputs; // none of these may be what the run makes beside its output
     others.push_back(target);
     std::optional<std::filesystem::path> log_target;

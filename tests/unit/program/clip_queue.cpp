@@ -22,11 +22,11 @@ namespace {
 /// Samples whose clips are their own number and the draw; some cannot be read, and some take longer.
 class numbered_source final : public train_source {
 public:
-    numbered_source(std::size_t size, std::set<std::size_t> bad) : size_{size}, bad_{std::move(bad)}, groups_{10}, label_{3} {}
+    numbered_source(std::size_t size, std::set<std::size_t> bad) : size_{size}, bad_{std::move(bad)}, groups_{10} {}
 
     std::size_t size() const noexcept override { return size_; }
     std::vector<std::size_t> const& groups() const noexcept override { return groups_; }
-    std::span<std::int64_t const> labels(std::size_t) const noexcept override { return label_; }
+    std::int64_t label(std::size_t, std::size_t) const noexcept override { return 3; }
     std::vector<std::int64_t> read(std::size_t i, std::uint64_t draw, std::span<float> out) const override {
         ++reads;
         if (i % 7 == 3) std::this_thread::sleep_for(std::chrono::microseconds{300});
@@ -45,7 +45,6 @@ private:
     std::size_t size_;
     std::set<std::size_t> bad_;
     std::vector<std::size_t> groups_;
-    std::vector<std::int64_t> label_;
 };
 
 /// The n-th clip wanted: an order of no pattern.
