@@ -146,7 +146,7 @@ private:
             check(av_packet_make_writable(packet_.get()));
             headers_->mend({packet_->data, static_cast<std::size_t>(packet_->size)});
         }
-        return promise.picture.has_value();
+        return promise.picture.has_value() || !headers_->needs_parameters();
     }
 
     void send(AVPacket const* packet) {

@@ -29,6 +29,8 @@ public:
     virtual void configure(byte_span) {}
     /// Whether mend() has something to do.
     [[nodiscard]] virtual bool needs_mending(byte_span) const { return false; }
+    /// Whether a picture that is not promised may lack its parameter sets.
+    [[nodiscard]] virtual bool needs_parameters() const { return true; }
     /// The time stamps go back: what follows is another recording.
     virtual void joined() {}
     /// Makes messages that carry no picture harmless where a decoder would give up the packet for them.
@@ -130,6 +132,30 @@ private:
     std::optional<unsigned> anchor_;       // place of the last I or P picture
     unsigned unseen_ = 0, between_ = 0;    // pictures to come before it, and B pictures since
     bool joined_ = false, low_delay_ = false;
+};
+
+/// MPEG-4 part 2: a packet holds one coded picture (VOP). One of a few bytes repeats the last and is not promised, nor is
+/// anything once a packet held several, as AVI files do.
+class mpeg4_headers final : public packet_headers {
+public:
+    [[nodiscard]] bool needs_parameters() const override { return false; }
+
+    [[nodiscard]] packet_promise read(std::uint64_t number, byte_span packet) override {
+        std::size_t pictures = 0, begin = 0;
+        unsigned kind = 0;
+        for (std::size_t at = 0; at + 5 <= packet.size(); ++at) {
+            if (packet[at] != 0 || packet[at + 1] != 0 || packet[at + 2] != 1 || packet[at + 3] != 0xb6) continue;
+            if (pictures++ == 0) begin = at, kind = packet[at + 4] >> 6U;
+        }
+        packed_ = packed_ || pictures > 1;
+        begun_ = begun_ || (pictures > 0 && kind == 0);
+        if (packed_ || !begun_ || pictures == 0 || packet.size() - begin <= least_coded) return {};
+        return {.picture = number};
+    }
+
+private:
+    static constexpr std::size_t least_coded = 12;
+    bool packed_ = false, begun_ = false;
 };
 
 } // namespace zeroi2v::detail

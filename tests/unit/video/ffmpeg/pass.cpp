@@ -252,6 +252,27 @@ TEST_CASE("matroska: destroyed bytes between blocks are damage, however few fram
     }
 }
 
+TEST_CASE("MPEG-4 part 2: a coded picture that gives none is damage") {
+    video_test::temporary_folder const folder;
+    video_test::encode(folder / "a.mp4", {.encoder = "mpeg4", .width = 128, .height = 96, .frames = 30, .b_frames = 0, .settings = {{"b", "2000000"}}});
+    CHECK(decode(folder / "a.mp4").report == decode_report{30, 0});
+    auto content = video_test::read_file(folder / "a.mp4");
+    auto const place = video_test::packets_of(folder / "a.mp4")[14].first;
+    REQUIRE(content[place + 3] == 0xb6);
+    std::size_t silent = 0;
+    for (unsigned bit = 0; bit < 32; ++bit) {
+        auto flipped = content;
+        flipped[place + 4 + bit / 8] ^= static_cast<std::uint8_t>(0x80U >> bit % 8);
+        video_test::write_file(folder / "flipped.mp4", flipped);
+        auto const lenient = decode(folder / "flipped.mp4", {.lenient = true});
+        CHECK(lenient.report.decoded + lenient.report.skipped >= 30);
+        auto const strict = decode(folder / "flipped.mp4");
+        CHECK((strict.code == "decode_failed" || strict.report.decoded == 30));
+        silent += strict.what.find("a picture is missing") != std::string::npos ? 1U : 0U;
+    }
+    CHECK(silent >= 1);
+}
+
 TEST_CASE("an mp4 whose index promises frames that are not in the file is cut, wherever it was cut") {
     video_test::temporary_folder const folder;
     video_test::encode(folder / "a.mp4", {.encoder = "mpeg4", .frames = 20, .b_frames = 0, .muxing = {{"movflags", "faststart"}}});
