@@ -74,12 +74,15 @@ struct container_damage {
 /// Places in a Matroska segment, which begins and ends here, that are no element, or one that ends beyond its parent. A
 /// demuxer passes over them, and over all that follows up to the next cluster.
 /// Cost  a few bytes per element.
-[[nodiscard]] inline container_damage matroska_elements_damage(video_file const& file, std::int64_t begin, std::int64_t end) {
+[[nodiscard]] inline container_damage matroska_elements_damage(video_file const& file, std::int64_t begin,
+                                                               std::int64_t end) {
     constexpr std::uint32_t cluster = 0x1f43b675, file_header = 0x1a45dfa3, simple_block = 0xa3;
-    constexpr std::array<std::uint32_t, 11> in_segment{cluster, 0x114d9b74, 0x1549a966, 0x1654ae6b, 0x1c53bb6b, 0x1941a469,
-                                                       0x1043a770, 0x1254c367, 0x1b538667, 0xec, 0xbf};
+    constexpr std::array<std::uint32_t, 11> in_segment{cluster,    0x114d9b74, 0x1549a966, 0x1654ae6b, 0x1c53bb6b, 0x1941a469,
+                                                       0x1043a770, 0x1254c367, 0x1b538667, 0xec,       0xbf};
     constexpr std::array<std::uint32_t, 9> in_cluster{0xe7, 0x5854, 0xa7, 0xab, simple_block, 0xa0, 0xaf, 0xec, 0xbf};
-    auto const among = [](auto const& names, std::uint32_t name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+    auto const among = [](auto const& names, std::uint32_t name) {
+        return std::find(names.begin(), names.end(), name) != names.end();
+    };
     container_damage found;
     std::int64_t cluster_end = begin; // where the cluster at hand ends
     bool open_cluster = false;        // or where the next element of the segment begins
@@ -101,7 +104,7 @@ struct container_damage {
         auto const name = static_cast<std::uint32_t>(number(true));
         std::uint64_t const size = sound ? number(false) : 0;
         if (sound && name == file_header) break; // another file follows
-        bool const inside = at < cluster_end || (open_cluster && !among(in_segment, name)) || (open_cluster && (name == 0xec || name == 0xbf));
+        bool const inside = at < cluster_end || (open_cluster && (among(in_cluster, name) || !among(in_segment, name)));
         auto const data = at + static_cast<std::int64_t>(read);
         std::int64_t const limit = at < cluster_end ? cluster_end : end;
         sound = sound && (inside ? among(in_cluster, name) : among(in_segment, name));
@@ -160,7 +163,9 @@ struct container_damage {
     at += 4;
     std::uint64_t const length = size_field(open);
     auto const there = static_cast<std::uint64_t>(file.size()) - at;
-    if (open || length <= there) return matroska_elements_damage(file, static_cast<std::int64_t>(at), open ? file.size() : static_cast<std::int64_t>(at + length));
+    if (open || length <= there)
+        return matroska_elements_damage(file, static_cast<std::int64_t>(at),
+                                        open ? file.size() : static_cast<std::int64_t>(at + length));
     return {std::to_string(length - there) + " bytes of the segment are missing", 1};
 }
 
