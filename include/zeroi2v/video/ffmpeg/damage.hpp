@@ -52,6 +52,7 @@ namespace zeroi2v::detail {
     case AV_CODEC_ID_HEVC: headers = std::make_unique<hevc_headers>(); break;
     case AV_CODEC_ID_MPEG1VIDEO:
     case AV_CODEC_ID_MPEG2VIDEO: headers = std::make_unique<mpeg_headers>(); break;
+    case AV_CODEC_ID_MPEG4: headers = std::make_unique<mpeg4_headers>(); break;
     case AV_CODEC_ID_VP8: headers = std::make_unique<vp8_headers>(); break;
     default: return headers;
     }

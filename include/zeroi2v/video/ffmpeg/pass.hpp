@@ -111,11 +111,23 @@ private:
         bool const cut = (packet_->flags & AV_PKT_FLAG_CORRUPT) != 0
                          && std::string_view{input_.format().iformat->name} != "mpegts";
         if (cut) damaged("the file ends within a packet", packets_, report_.decoded);
+        follow_time();
         bool const readable = packet_->size == 0 || read_headers(!cut);
         started_ = started_ || (readable && (packet_->flags & AV_PKT_FLAG_KEY) != 0);
         // decoders treat time stamps as opaque: here they number the packets, to know a frame's packet again
         packet_->pts = packet_->dts = static_cast<std::int64_t>(packets_);
         send(packet_.get());
+    }
+
+    /// Notices where streams that can be joined byte by byte were joined.
+    void follow_time() {
+        std::string_view const format = input_.format().iformat->name;
+        if (!headers_ || packet_->dts == AV_NOPTS_VALUE || (format != "mpegts" && format != "mpeg")) return;
+        AVRational const unit = input_.stream().time_base;
+        if (last_time_ != AV_NOPTS_VALUE && av_compare_ts(packet_->dts, unit, last_time_, unit) < 0
+            && av_rescale_q(last_time_ - packet_->dts, unit, {1, 2}) > 0)
+            headers_->joined();
+        last_time_ = packet_->dts;
     }
 
     /// Whether a decoder that begins here has what the packet needs, as far as can be told: its parameter sets.
@@ -134,7 +146,7 @@ private:
             check(av_packet_make_writable(packet_.get()));
             headers_->mend({packet_->data, static_cast<std::size_t>(packet_->size)});
         }
-        return promise.picture.has_value();
+        return promise.picture.has_value() || !headers_->needs_parameters();
     }
 
     void send(AVPacket const* packet) {
@@ -213,6 +225,7 @@ private:
             for (int i = 0; i < count; ++i) damage.count += avformat_index_get_entry(&stream, i)->pos >= file_.size() ? 1U : 0U;
             damage.what = std::to_string(damage.count) + " frames of its index are not in the file";
         }
+        if (format == "mpegts" && damage.count == 0) damage = transport_losses(file_, static_cast<unsigned>(input_.stream().id));
         if (damage.count == 0) return;
         require_memory();
         if (!options_.lenient)
@@ -291,6 +304,7 @@ private:
     std::uint64_t total_pixels_ = 0;
     std::vector<std::uint64_t> lacking_;         // packets whose pictures lack a reference, ascending
     std::vector<std::int64_t> times_;            // of the latest packets
+    std::int64_t last_time_ = AV_NOPTS_VALUE;    // of decoding
     std::vector<std::uint64_t> damaged_packets_; // ascending
 };
 

@@ -43,9 +43,13 @@ public:
 
     [[nodiscard]] packet_promise read(std::uint64_t number, byte_span packet) override {
         packet_promise promise;
-        bool began = false;
+        bool began = false, other_layer = false;
         for (byte_span const unit : nal_units(packet, length_bytes_)) {
-            if (unit.size() < 2 || layer_of(unit) != 0) continue; // an end of sequence is its header alone
+            if (unit.size() < 2) continue; // an end of sequence is its header alone
+            if (layer_of(unit) != 0) {
+                other_layer = other_layer || type_of(unit) <= 21;
+                continue;
+            }
             unsigned const type = type_of(unit);
             if (type >= 32 && type <= 34) read_parameters(unit);
             if (type == end_of_sequence || type == end_of_stream) ended_ = true;
@@ -53,6 +57,7 @@ public:
             began = true;
             begin_picture(number, unit, promise);
         }
+        if (!began && other_layer && begun_ && length_bytes_ > 0) promise.picture = number; // every picture has a base layer
         return promise;
     }
 

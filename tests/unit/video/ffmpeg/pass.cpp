@@ -164,6 +164,115 @@ TEST_CASE("VP8 and VP9 that begin between keyframes have the same frames on any 
     }
 }
 
+TEST_CASE("mpegts: bytes that are missing within a picture are damage; a counter that jumps where a picture begins is none") {
+    video_test::temporary_folder const folder;
+    for (std::string const encoder : {"libx264", "mpeg2video"}) {
+        CAPTURE(encoder);
+        video_test::encode(folder / "a.ts", {.encoder = encoder, .width = 128, .height = 96, .frames = 20, .b_frames = 0});
+        auto const content = video_test::read_file(folder / "a.ts");
+        std::vector<std::size_t> begins, continues; // packets of the video that have a counter
+        for (std::size_t at = 0; at < content.size(); at += 188)
+            if (((content[at + 1] & 0x1fU) << 8U | content[at + 2]) == 256 && (content[at + 3] & 0x10U) != 0) ((content[at + 1] & 0x40U) != 0 ? begins : continues).push_back(at);
+        auto const jumped = [&](std::size_t from, std::size_t gone) { // `gone` bytes at `from` are gone, or counters jump there
+            auto changed = content;
+            for (std::size_t at = from; gone == 0 && at < changed.size(); at += 188)
+                if (((changed[at + 1] & 0x1fU) << 8U | changed[at + 2]) == 256 && (changed[at + 3] & 0x10U) != 0)
+                    changed[at + 3] = static_cast<std::uint8_t>((changed[at + 3] & 0xf0U) | ((changed[at + 3] + 5U) & 15U));
+            changed.erase(changed.begin() + static_cast<std::ptrdiff_t>(from), changed.begin() + static_cast<std::ptrdiff_t>(from + gone));
+            video_test::write_file(folder / "changed.ts", changed);
+            return folder / "changed.ts";
+        };
+        CHECK(detail::transport_losses(video_file{folder / "a.ts"}, 256).count == 0);
+        std::size_t within = 0;
+        for (std::size_t const at : continues) {
+            if (content.size() < at + 376 || std::find(continues.begin(), continues.end(), at + 188) == continues.end()) continue;
+            auto const path = jumped(at, 188);
+            CHECK(detail::transport_losses(video_file{path}, 256).count == 1);
+            CHECK(detail::transport_losses(video_file{path}, 257).count == 0);
+            if (within++ % 4 != 0) continue;
+            CHECK(decode(path).code == "decode_failed");
+            CHECK(decode(path, {.lenient = true}).report.skipped >= 1);
+        }
+        CHECK(within > 4);
+        CHECK(decode(jumped(begins[8], 0)).report == decode_report{20, 0});
+        CHECK(detail::transport_losses(video_file{folder / "changed.ts"}, 256).count == 0);
+        static_cast<void>(jumped(continues[0], 0)); // nothing is missing but the counter says so
+        CHECK(detail::transport_losses(video_file{folder / "changed.ts"}, 256).count == 1);
+    }
+}
+
+TEST_CASE("MPEG-2: a P picture whose packet is missing, and a part that begins between I pictures behind another, are damage") {
+    video_test::temporary_folder const folder;
+    for (std::string const file : {"a.ts", "a.mpg"}) {
+        CAPTURE(file);
+        video_test::encode(folder / file, {.encoder = "mpeg2video", .frames = 48, .group = 12, .b_frames = 2});
+        CHECK(decode(folder / file).report == decode_report{48, 0});
+        remux(folder / file, folder / ("lost_" + file), [](std::size_t i) { return i == 4; }); // I P B B P
+        auto const strict = decode(folder / ("lost_" + file));
+        CHECK(strict.code == "decode_failed");
+        CHECK(strict.what.find("a reference picture is missing") != std::string::npos);
+        CHECK(decode(folder / ("lost_" + file), {.lenient = true}).report.skipped >= 1);
+    }
+    auto const content = video_test::read_file(folder / "a.ts");
+    auto const places = video_test::packets_of(folder / "a.ts");
+    for (std::size_t const begin : {1U, 2U, 4U, 7U, 8U}) {
+        CAPTURE(begin);
+        auto joined = content;
+        joined.insert(joined.end(), content.begin() + static_cast<std::ptrdiff_t>(places[begin].first), content.end());
+        video_test::write_file(folder / "joined.ts", joined);
+        CHECK(decode(folder / "joined.ts").code == "decode_failed");
+        CHECK(decode(folder / "joined.ts", {.lenient = true}).report.skipped >= 1);
+    }
+    auto joined = content;
+    joined.insert(joined.end(), content.begin(), content.end());
+    video_test::write_file(folder / "joined.ts", joined);
+    CHECK(decode(folder / "joined.ts").report == decode_report{96, 0});
+}
+
+TEST_CASE("matroska: destroyed bytes between blocks are damage, however few frames vanish; whole files of every kind are sound") {
+    video_test::temporary_folder const folder;
+    for (auto const& [file, muxing] : std::vector<std::pair<std::string, std::vector<std::pair<std::string, std::string>>>>{
+             {"a.mkv", {}}, {"live.mkv", {{"live", "1"}}}, {"small.mkv", {{"cluster_size_limit", "2000"}}}, {"front.mkv", {{"cues_to_front", "1"}, {"reserve_index_space", "2000"}}}, {"a.webm", {}}}) {
+        CAPTURE(file);
+        bool const webm = file == "a.webm";
+        video_test::encode(folder / file, {.encoder = webm ? "libvpx" : "libx264", .frames = 30, .b_frames = webm ? 0 : 2, .muxing = muxing});
+        CHECK(detail::damage_of(video_file{folder / file}, "matroska,webm").what == "");
+        CHECK(decode(folder / file).report == decode_report{30, 0});
+        auto const content = video_test::read_file(folder / file);
+        auto const places = video_test::packets_of(folder / file);
+        for (std::size_t i = 3; i < 25; i += 5) {
+            auto zeroed = content;
+            std::size_t const begin = places[i].first - 8; // over the header of the block
+            std::fill_n(zeroed.begin() + static_cast<std::ptrdiff_t>(begin), 16, std::uint8_t{0});
+            video_test::write_file(folder / "zeroed.mkv", zeroed);
+            CHECK(detail::damage_of(video_file{folder / "zeroed.mkv"}, "matroska,webm").count == 1);
+            CHECK(decode(folder / "zeroed.mkv").code == "decode_failed");
+            CHECK(decode(folder / "zeroed.mkv", {.lenient = true}).report.skipped >= 1);
+        }
+    }
+}
+
+TEST_CASE("MPEG-4 part 2: a coded picture that gives none is damage") {
+    video_test::temporary_folder const folder;
+    video_test::encode(folder / "a.mp4", {.encoder = "mpeg4", .width = 128, .height = 96, .frames = 30, .b_frames = 0, .settings = {{"b", "2000000"}}});
+    CHECK(decode(folder / "a.mp4").report == decode_report{30, 0});
+    auto content = video_test::read_file(folder / "a.mp4");
+    auto const place = video_test::packets_of(folder / "a.mp4")[14].first;
+    REQUIRE(content[place + 3] == 0xb6);
+    std::size_t silent = 0;
+    for (unsigned bit = 0; bit < 32; ++bit) {
+        auto flipped = content;
+        flipped[place + 4 + bit / 8] ^= static_cast<std::uint8_t>(0x80U >> bit % 8);
+        video_test::write_file(folder / "flipped.mp4", flipped);
+        auto const lenient = decode(folder / "flipped.mp4", {.lenient = true});
+        CHECK(lenient.report.decoded + lenient.report.skipped >= 30);
+        auto const strict = decode(folder / "flipped.mp4");
+        CHECK((strict.code == "decode_failed" || strict.report.decoded == 30));
+        silent += strict.what.find("a picture is missing") != std::string::npos ? 1U : 0U;
+    }
+    CHECK(silent >= 1);
+}
+
 TEST_CASE("an mp4 whose index promises frames that are not in the file is cut, wherever it was cut") {
     video_test::temporary_folder const folder;
     video_test::encode(folder / "a.mp4", {.encoder = "mpeg4", .frames = 20, .b_frames = 0, .muxing = {{"movflags", "faststart"}}});

@@ -96,6 +96,12 @@ TEST_CASE("hevc_headers: after an end of sequence, two bytes long, pictures that
     CHECK(left < promised);
 }
 
+TEST_CASE("hevc_headers: a packet without a picture of the base layer promises one all the same") {
+    auto changed = encoded({.frames = 6, .b_frames = 0, .settings = {{"x265-params", "log-level=none"}}});
+    changed.packets[3][4] ^= 1U; // after the length of the unit
+    CHECK(read(changed).second == 6);
+}
+
 TEST_CASE("hevc_headers: an SEI message that states more than it has becomes filler; others stay") {
     hevc_headers const headers;
     bytes const whole{0, 0, 1, 39 << 1, 1, 5, 2, 7, 7, 0x80, 0, 0, 1, 1 << 1, 1, 0x80, 9, 9};
