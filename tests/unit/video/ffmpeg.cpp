@@ -467,9 +467,10 @@ TEST_CASE("D2: a decoder whose frame threads would end the process on damage get
 
 TEST_CASE("D2: 200 random damages, strict and lenient: a result or a typed error, the same every time") {
     video_test::temporary_folder const folder;
-    encode(folder / "a.mp4", {.frames = 12, .group = 6});
-    auto const content = video_test::read_file(folder / "a.mp4");
-    auto const whole = decode_all(folder / "a.mp4");
+    // A stored file: an encoder does not promise the same bytes each time.
+    auto const sound = std::filesystem::path{ZEROI2V_TEST_DATA} / "videos" / "full.mp4";
+    auto const content = video_test::read_file(sound);
+    auto const whole = decode_all(sound);
     std::mt19937 random{3};
     std::size_t refused = 0, skipped = 0, unchanged = 0;
     for (int round = 0; round < 200; ++round) {
