@@ -36,29 +36,42 @@ bool leads_to_empty(char const* path, file_identity const& expected) noexcept {
     return ::lstat(path, &there) == 0 && S_ISREG(there.st_mode) && there.st_size == 0 && zeroi2v::detail::identity_of(there) == expected;
 }
 
-/// A new file under the name that is locked already when it appears, so that no other run can get hold of it first. -1 with
-/// EEXIST where something stands there.
-int make_locked(std::filesystem::path const& path) {
-    auto const folder = zeroi2v::detail::folder_of(path);
-    int const made = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
-    if (made >= 0) {
-        auto const way = "/proc/self/fd/" + std::to_string(made);
-        if (::flock(made, LOCK_EX | LOCK_NB) == 0 && ::linkat(AT_FDCWD, way.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0) return made;
-        int const reason = errno;
-        ::close(made);
-        errno = reason;
-        if (reason == EEXIST) return -1;
-    }
-    // A file system without nameless files: under its name first, locked by whoever comes first.
-    return ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_CREAT | O_EXCL, 0666);
-}
-
 // The lock that this process made, in static memory: a signal handler may neither lock nor allocate.
 std::array<char, 4097> made_path{};
 file_identity made_identity{};
 
 void remove_made_lock() noexcept {
     if (leads_to_empty(made_path.data(), made_identity)) ::unlink(made_path.data());
+}
+
+/// Lets a signal remove the file of this identity under this name.
+void remove_at_signal(std::filesystem::path const& path, file_identity const& identity) noexcept {
+    if (path.native().size() >= made_path.size()) return;
+    set_last_act(nullptr);
+    made_path.fill('\0');
+    std::ranges::copy(path.native(), made_path.begin());
+    made_identity = identity;
+    set_last_act(remove_made_lock);
+}
+
+/// A new file under the name that is locked already when it appears, so that no other run can get hold of it first, and that a
+/// signal removes from then on. -1 with EEXIST where something stands there.
+int make_locked(std::filesystem::path const& path) {
+    auto const folder = zeroi2v::detail::folder_of(path);
+    int const made = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    if (made >= 0) {
+        auto const way = "/proc/self/fd/" + std::to_string(made);
+        struct ::stat status {};
+        if (::fstat(made, &status) == 0) remove_at_signal(path, zeroi2v::detail::identity_of(status));
+        if (::flock(made, LOCK_EX | LOCK_NB) == 0 && ::linkat(AT_FDCWD, way.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0) return made;
+        int const reason = errno;
+        set_last_act(nullptr);
+        ::close(made);
+        errno = reason;
+        if (reason == EEXIST) return -1;
+    }
+    // A file system without nameless files: under its name first, locked by whoever comes first.
+    return ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_CREAT | O_EXCL, 0666);
 }
 
 } // namespace
@@ -77,11 +90,7 @@ run_lock::run_lock(std::filesystem::path const& output, std::span<std::filesyste
         if (is_in_place()) break;
         ::close(std::exchange(descriptor_, -1)); // removed meanwhile by the run that held it
     }
-    if (!made_ || path_.native().size() >= made_path.size()) return;
-    made_path.fill('\0');
-    std::ranges::copy(path_.native(), made_path.begin());
-    made_identity = identity_;
-    set_last_act(remove_made_lock);
+    if (made_) remove_at_signal(path_, identity_);
 }
 
 run_lock::~run_lock() {

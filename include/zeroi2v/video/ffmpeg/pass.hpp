@@ -86,6 +86,8 @@ public:
                 continue;
             }
             unreadable = 0;
+            if (av_packet_get_side_data(packet_.get(), AV_PKT_DATA_ENCRYPTION_INFO, nullptr) != nullptr) // what is decoded of it may look whole
+                throw video_error{error_code::decode_failed, file_.name() + ": encrypted pictures found, ones that need no key expected"};
             send_packet();
         }
         send(nullptr);
