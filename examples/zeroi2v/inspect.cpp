@@ -13,6 +13,7 @@
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/io/self_test.hpp>
 #include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/stdha/draw.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
 
@@ -31,12 +32,8 @@ using json = json_value;
 
 std::vector<std::string> adapter_names(adapter_layout const& layout) {
     std::vector<std::string> names;
-    if (layout.attention_input == adapter_layout::input::shared) names.emplace_back("T_Adapter_in");
-    if (layout.attention_input == adapter_layout::input::separate)
-        for (char const* const name : {"T_Adapter_in_q", "T_Adapter_in_k", "T_Adapter_in_v"}) names.emplace_back(name);
-    if (layout.attention_output) names.emplace_back("S_Adapter");
-    if (layout.mlp_input) names.emplace_back("MLP_Adapter");
-    if (layout.mlp_output) names.emplace_back("MLP_Adapter_out");
+    for (adapter_site_info const& each : adapter_sites)
+        if (layout.has(each.site)) names.emplace_back(each.name);
     return names;
 }
 

@@ -23,6 +23,7 @@
 #include <zeroi2v/model/vit_engine.hpp>
 #include <zeroi2v/model/vit_weights.hpp>
 #include <zeroi2v/model/vit_workspace.hpp>
+#include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/nn/element_matrix.hpp>
 #include <zeroi2v/nn/linear.hpp>
 #include <zeroi2v/nn/linear_adapter.hpp>
@@ -31,6 +32,8 @@
 #include <zeroi2v/nn/merge_report.hpp>
 #include <zeroi2v/nn/merge_static.hpp>
 #include <zeroi2v/nn/op_times.hpp>
+#include <zeroi2v/nn/packed_layer_norm.hpp>
+#include <zeroi2v/nn/packed_linear.hpp>
 #include <zeroi2v/nn/packed_vit_block.hpp>
 #include <zeroi2v/nn/stdha_attention.hpp>
 #include <zeroi2v/nn/vit_block.hpp>

@@ -80,8 +80,9 @@ template <class Adapters>
 vit_weights<Adapters> load(golden const& g, checkpoint const& file) {
     std::string const block = "backbone.transformer.resblocks.0.";
     auto const has = [&](char const* adapter) { return file.find(block + adapter + ".D_fc1.weight") != nullptr; };
-    using input = adapter_layout::input;
-    adapter_layout layout{has("T_Adapter_in") ? input::shared : has("T_Adapter_in_q") ? input::separate : input::none, has("S_Adapter"), has("MLP_Adapter"), has("MLP_Adapter_out"), 0};
+    adapter_layout layout;
+    for (adapter_site_info const& each : adapter_sites)
+        if (has(each.name)) layout.sites.insert(each.site);
     for (char const* const each : {"T_Adapter_in", "T_Adapter_in_q", "S_Adapter", "MLP_Adapter", "MLP_Adapter_out"})
         if (has(each)) layout.rank = file.find(block + each + ".D_fc1.weight")->sizes[0];
     CHECK(layout.any() == Adapters::present);

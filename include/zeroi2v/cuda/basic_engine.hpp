@@ -123,7 +123,7 @@ private:
     basic_engine(Weights& weights, vit_config const& config, cuda_options options, Fill fill, Release release)
         : config_{config}, options_{checked(options, config)}, machine_{options.device, options.tf32}, map_{config.map()},
           rank_{Adapters::present ? weights.layout.rank : 0},
-          separate_{Adapters::present && weights.layout.attention_input == adapter_layout::input::separate},
+          separate_{Adapters::present && adapts_parts(weights.layout)},
           memory_{machine_.allocate(device_weights<Adapters>{config, weights.layout, options.dtype, nullptr}.bytes, "weights")},
           weights_{config, weights.layout, options.dtype, memory_.data()} {
         std::size_t const c = config_.width();
@@ -166,20 +166,14 @@ private:
             linear(from.out_proj, to.out_proj);
             linear(from.c_fc, to.c_fc);
             linear(from.c_proj, to.c_proj);
-            if constexpr (Adapters::present) {
-                auto const adapter = [&](auto& source, std::optional<device_adapter> const& target) {
-                    if (!source) return;
-                    linear(source->D_fc1, target->down);
-                    linear(source->D_fc2, target->up, *config_.adapter_scale());
-                };
-                adapter(from.adapters.T_Adapter_in, to.adapters.T_Adapter_in);
-                adapter(from.adapters.T_Adapter_in_q, to.adapters.T_Adapter_in_q);
-                adapter(from.adapters.T_Adapter_in_k, to.adapters.T_Adapter_in_k);
-                adapter(from.adapters.T_Adapter_in_v, to.adapters.T_Adapter_in_v);
-                adapter(from.adapters.S_Adapter, to.adapters.S_Adapter);
-                adapter(from.adapters.MLP_Adapter, to.adapters.MLP_Adapter);
-                adapter(from.adapters.MLP_Adapter_out, to.adapters.MLP_Adapter_out);
-            }
+            if constexpr (Adapters::present)
+                for (adapter_site_info const& each : adapter_sites) {
+                    auto& source = weights.adapters.blocks[i][each.site];
+                    if (!source) continue;
+                    auto const& target = *to.adapters[each.site];
+                    linear(source->D_fc1, target.down);
+                    linear(source->D_fc2, target.up, *config_.adapter_scale());
+                }
         }
     }
 

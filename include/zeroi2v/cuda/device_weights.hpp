@@ -6,10 +6,12 @@
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/core/rounding.hpp>
 #include <zeroi2v/model/vit_config.hpp>
+#include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/nn/vit_block.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstring>
 #include <optional>
@@ -47,7 +49,15 @@ struct device_adapter {
 
 struct no_device_adapters {};
 struct device_adapters {
-    std::optional<device_adapter> T_Adapter_in, T_Adapter_in_q, T_Adapter_in_k, T_Adapter_in_v, S_Adapter, MLP_Adapter, MLP_Adapter_out;
+    std::array<std::optional<device_adapter>, adapter_sites.size()> at;
+
+    [[nodiscard]] std::optional<device_adapter> const& operator[](adapter_site site) const noexcept { return at[index_of(site)]; }
+    /// The adapter that all outputs of a Linear see, on one side of it; null where there is none.
+    [[nodiscard]] device_adapter const* find(block_linear linear, adapter_side side) const noexcept {
+        for (adapter_site_info const& each : adapter_sites)
+            if (each.linear == linear && each.side == side && each.rows == adapter_rows::all && at[index_of(each.site)]) return &*at[index_of(each.site)];
+        return nullptr;
+    }
 };
 
 /// A block's weights; a merged one's type has no adapters.
@@ -104,15 +114,11 @@ struct device_weights {
             block.c_fc = linear(c.mlp_width(), c.width());
             block.c_proj = linear(c.width(), c.mlp_width());
             if constexpr (Adapters::present) {
-                auto const adapter = [&](std::optional<device_adapter>& to) { to = {linear(layout.rank, c.width()), linear(c.width(), layout.rank)}; };
-                using input = adapter_layout::input;
-                auto& a = block.adapters;
-                if (layout.attention_input == input::shared) adapter(a.T_Adapter_in);
-                if (layout.attention_input == input::separate)
-                    for (auto* each : {&a.T_Adapter_in_q, &a.T_Adapter_in_k, &a.T_Adapter_in_v}) adapter(*each);
-                if (layout.attention_output) adapter(a.S_Adapter);
-                if (layout.mlp_input) adapter(a.MLP_Adapter);
-                if (layout.mlp_output) adapter(a.MLP_Adapter_out);
+                block_sizes const sizes{c.width(), c.mlp_width(), layout.rank};
+                for (adapter_site_info const& each : adapter_sites) {
+                    std::size_t const width = sizes.adapter_width(each);
+                    if (layout.has(each.site)) block.adapters.at[index_of(each.site)] = {linear(layout.rank, width), linear(width, layout.rank)};
+                }
             }
         }
     }

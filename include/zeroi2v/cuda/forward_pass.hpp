@@ -15,13 +15,13 @@
 #include <zeroi2v/cuda/product_shape.hpp>
 #include <zeroi2v/cuda/workspace_layout.hpp>
 #include <zeroi2v/model/vit_config.hpp>
+#include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/nn/vit_block.hpp>
 
 #include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 
 namespace zeroi2v::detail {
 
@@ -119,8 +119,10 @@ private:
         product(adapter.down, from, from_stride, rank, adapter.down.outputs, rows);
         product(adapter.up, rank, adapter.up.inputs, to, to_stride, rows, from, from_stride);
     }
-    void adapt_in_place(std::optional<device_adapter> const& adapter, E* x, std::size_t rows) {
-        if (adapter) adapt(*adapter, x, width(), x, width(), rows);
+    /// x = A(x) of `stride` values a row, where the block has an adapter on that side of the Linear.
+    void adapt_in_place(block_weights const& b, block_linear linear, adapter_side side, E* x, std::size_t stride, std::size_t rows) {
+        if constexpr (Adapters::present)
+            if (device_adapter const* const adapter = b.adapters.find(linear, side); adapter != nullptr) adapt(*adapter, x, stride, x, stride, rows);
     }
 
     /// x += delta (rows without gaps, or null); y = layer(x).
@@ -154,38 +156,41 @@ private:
         project(b, last);
         attend(last ? 1 : config_.tokens());
         std::size_t const rows = last ? frames_ : rows_, x_stride = last ? frame_stride() : width();
-        product(b.out_proj, narrow(), width(), delta(), width(), rows);
-        if constexpr (Adapters::present) adapt_in_place(b.adapters.S_Adapter, delta(), rows);
+        linear(b, block_linear::out_proj, b.out_proj, narrow(), delta(), rows);
         norm(tokens(), x_stride, delta(), narrow(), width(), b.ln_2, rows);
-        if constexpr (Adapters::present) adapt_in_place(b.adapters.MLP_Adapter, narrow(), rows);
-        product(b.c_fc, narrow(), width(), hidden(), config_.mlp_width(), rows);
+        linear(b, block_linear::c_fc, b.c_fc, narrow(), hidden(), rows);
         using gelu = cuda_kernels::quick_gelu_in_place<E>;
         std::size_t const values = rows * config_.mlp_width();
         queue_.template launch<gelu>(gelu::blocks(values), gelu::threads, 0, {.x = hidden(), .count = values});
-        product(b.c_proj, hidden(), config_.mlp_width(), delta(), width(), rows);
-        if constexpr (Adapters::present) adapt_in_place(b.adapters.MLP_Adapter_out, delta(), rows);
+        linear(b, block_linear::c_proj, b.c_proj, hidden(), delta(), rows);
         if (last) norm(tokens(), x_stride, delta(), at<float>(layout_.features), width(), weights_.ln_post, rows);
         else norm(tokens(), x_stride, delta(), narrow(), width(), next->ln_1, rows);
+    }
+
+    /// y = after(layer(before(x))), x overwritten, of `rows` rows without gaps.
+    void linear(block_weights const& b, block_linear which, device_linear const& layer, E* x, E* y, std::size_t rows) {
+        adapt_in_place(b, which, adapter_side::before, x, layer.inputs, rows);
+        product(layer, x, layer.inputs, y, layer.outputs, rows);
+        adapt_in_place(b, which, adapter_side::after, y, layer.outputs, rows);
     }
 
     /// q, k, v of all tokens; of the last block q of the class tokens only.
     void project(block_weights const& b, bool last) {
         std::size_t const c = width(), q_rows = last ? frames_ : rows_, q_stride = last ? frame_stride() : c;
         if constexpr (Adapters::present) {
-            auto const& a = b.adapters;
-            if (a.T_Adapter_in_q) {
-                E* const adapted = at<E>(layout_.adapted);
-                std::size_t j = 0;
-                for (auto const* adapter : {&a.T_Adapter_in_q, &a.T_Adapter_in_k, &a.T_Adapter_in_v}) {
-                    std::size_t const rows = j == 0 ? q_rows : rows_, stride = j == 0 ? q_stride : c;
-                    adapt(**adapter, narrow(), stride, adapted, c, rows);
-                    product(b.in_proj.part(j * c, c, sizeof(E)), adapted, c, qkv() + j * c, 3 * stride, rows);
-                    ++j;
-                }
-                return;
+            E* const adapted = at<E>(layout_.adapted);
+            std::size_t j = 0;
+            for (adapter_site_info const& each : adapter_sites) {
+                if (each.linear != block_linear::in_proj || each.rows == adapter_rows::all || !b.adapters[each.site]) continue;
+                bool const queries = each.rows == adapter_rows::query;
+                std::size_t const rows = queries ? q_rows : rows_, stride = queries ? q_stride : c;
+                adapt(*b.adapters[each.site], narrow(), stride, adapted, c, rows);
+                product(b.in_proj.part(j * c, c, sizeof(E)), adapted, c, qkv() + j * c, 3 * stride, rows);
+                ++j;
             }
-            adapt_in_place(a.T_Adapter_in, narrow(), rows_);
+            if (j > 0) return;
         }
+        adapt_in_place(b, block_linear::in_proj, adapter_side::before, narrow(), c, rows_);
         if (!last) return product(b.in_proj, narrow(), c, qkv(), 3 * c, rows_);
         product(b.in_proj.part(c, 2 * c, sizeof(E)), narrow(), c, qkv() + c, 3 * c, rows_);
         product(b.in_proj.part(0, c, sizeof(E)), narrow(), q_stride, qkv(), 3 * q_stride, q_rows);

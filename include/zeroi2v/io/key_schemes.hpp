@@ -1,6 +1,8 @@
 // key_schemes: by which names the tensors of a ViT go in the files of different projects, and which tensor that makes.
 #pragma once
 
+#include <zeroi2v/nn/adapter_sites.hpp>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -166,13 +168,9 @@ split_block(std::string_view text) noexcept {
 }
 
 [[nodiscard]] inline bool is_adapter_name(std::string_view text) noexcept {
-    constexpr std::array<std::string_view, 7> adapters{"T_Adapter_in.",   "T_Adapter_in_q.", "T_Adapter_in_k.",
-                                                       "T_Adapter_in_v.", "S_Adapter.",      "MLP_Adapter.",
-                                                       "MLP_Adapter_out."};
     constexpr std::array<std::string_view, 4> parts{"D_fc1.weight", "D_fc1.bias", "D_fc2.weight", "D_fc2.bias"};
-    return std::ranges::any_of(adapters, [&](std::string_view adapter) {
-        return text.starts_with(adapter) && std::ranges::find(parts, text.substr(adapter.size())) != parts.end();
-    });
+    auto const dot = text.find('.');
+    return dot != std::string_view::npos && adapter_site_from_name(text.substr(0, dot)) && std::ranges::find(parts, text.substr(dot + 1)) != parts.end();
 }
 
 } // namespace detail

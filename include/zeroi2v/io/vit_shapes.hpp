@@ -5,7 +5,7 @@
 #include <zeroi2v/io/printable.hpp>
 #include <zeroi2v/io/tensor_info.hpp>
 #include <zeroi2v/model/stated_config.hpp>
-#include <zeroi2v/nn/vit_block.hpp>
+#include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
 
 #include <algorithm>
@@ -36,8 +36,8 @@ public:
             by_name_.emplace(tensor.name, &tensor);
             see_block(tensor.name);
         }
-        for (std::string_view const adapter : {"T_Adapter_in", "T_Adapter_in_q", "T_Adapter_in_k", "T_Adapter_in_v", "S_Adapter", "MLP_Adapter", "MLP_Adapter_out"})
-            if (adapters_.contains(adapter)) see_adapter(adapter);
+        for (adapter_site_info const& site : adapter_sites)
+            if (adapters_.contains(site.name)) see_adapter(site);
     }
 
     [[nodiscard]] std::string const& file() const noexcept { return file_; }
@@ -127,16 +127,15 @@ private:
             adapters_.emplace(std::string{rest.substr(0, dot)}, std::string{front} + std::string{name.substr(0, static_cast<std::size_t>(end - name.data()))});
     }
 
-    void see_adapter(std::string_view adapter) {
-        using input = adapter_layout::input;
-        if (!layout_.any()) layout_ = adapter_layout::none();
-        if (adapter == "T_Adapter_in") layout_.attention_input = input::shared;
-        else if (adapter.starts_with("T_Adapter_in_")) layout_.attention_input = input::separate;
-        else if (adapter == "S_Adapter") layout_.attention_output = true;
-        else if (adapter == "MLP_Adapter") layout_.mlp_input = true;
-        else layout_.mlp_output = true;
+    /// Of two that exclude each other the later one counts, with all that belong to it: the other's tensors are left over, and tensors are missing.
+    void see_adapter(adapter_site_info const& site) {
+        for (adapter_site_info const& other : adapter_sites) {
+            if (exclude_each_other(site, other)) layout_.sites.erase(other.site);
+            if (come_together(site, other)) layout_.sites.insert(other.site);
+        }
+        layout_.sites.insert(site.site);
         if (layout_.rank == 0)
-            if (auto const* const bias = find(adapters_.find(adapter)->second + "." + std::string{adapter} + ".D_fc1.bias"))
+            if (auto const* const bias = find(adapters_.find(site.name)->second + "." + std::string{site.name} + ".D_fc1.bias"))
                 if (bias->sizes.rank() == 1) layout_.rank = bias->sizes[0];
     }
 

@@ -78,11 +78,6 @@ template <class Adapters>
     return weights;
 }
 
-/// The adapters ZeroI2V trains: four per block, rank a quarter of the width.
-[[nodiscard]] constexpr adapter_layout default_adapters(std::size_t width) noexcept {
-    return {adapter_layout::input::shared, true, true, true, std::max<std::size_t>(width / 4, 1)};
-}
-
 /// A clip of standard normal values, (T,3,S,S): what merged and adapted models are compared on.
 [[nodiscard]] inline dynamic_tensor<float, 4> random_clip(vit_config const& config, std::uint64_t seed) {
     dynamic_tensor<float, 4> clip{config.frames(), std::size_t{3}, config.image_size(), config.image_size()};

@@ -8,13 +8,14 @@
 #include <zeroi2v/model/merge_proof.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
 #include <zeroi2v/model/vit_weights.hpp>
+#include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/nn/merge.hpp>
 #include <zeroi2v/nn/merge_report.hpp>
+#include <zeroi2v/nn/vit_block.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -69,14 +70,51 @@ template <class Adapters>
     return probe;
 }
 
-inline void keep(stored_tensor const& from, stored_tensor& to) { to = from.clone(); }
-inline void keep(stored_layer_norm const& from, stored_layer_norm& to) {
-    keep(from.weight, to.weight);
-    keep(from.bias, to.bias);
+/// The adapters at one Linear, in the order in which they are multiplied into it.
+[[nodiscard]] inline std::vector<adapter_site_info> sites_at(block_linear linear, block_adapters const& adapters) {
+    std::vector<adapter_site_info> sites;
+    for (adapter_site_info const& each : adapter_sites)
+        if (each.linear == linear && adapters[each.site]) sites.push_back(each);
+    return sites;
 }
-inline void keep(stored_linear const& from, stored_linear& to) {
-    keep(from.weight, to.weight);
-    keep(from.bias, to.bias);
+
+/// `T_Adapter_in`; of several that are parts of one `T_Adapter_in_q, _k, _v`.
+[[nodiscard]] inline std::string names_of(std::span<adapter_site_info const> sites) {
+    std::string names{sites.front().name};
+    for (adapter_site_info const& each : sites.subspan(1)) names.append(", ").append(each.name.substr(each.name.rfind('_')));
+    return names;
+}
+
+/// A Linear with all adapters at it multiplied in; add(names, report) for each product.
+template <class Add>
+[[nodiscard]] stored_linear merged(stored_linear const& layer, block_linear which, block_adapters const& adapters, double scale, merge_options const& options, Add&& add) {
+    auto const sites = sites_at(which, adapters);
+    stored_linear result;
+    stored_linear const* from = &layer;
+    auto const keep = [&](std::string const& names, merged_linear<stored_linear> product) {
+        result = std::move(product.linear);
+        from = &result;
+        add(names, product.report);
+    };
+    std::vector<adapter_site_info> parts;
+    std::vector<adapter_of_rows> rows;
+    std::size_t const third = layer.bias.count() / 3;
+    for (adapter_site_info const& each : sites) {
+        if (each.rows == adapter_rows::all) continue;
+        std::size_t const first = (static_cast<std::size_t>(each.rows) - static_cast<std::size_t>(adapter_rows::query)) * third;
+        parts.push_back(each);
+        rows.push_back({{first, first + third}, &*adapters[each.site]});
+    }
+    if (!rows.empty()) keep(names_of(parts), merge_rows_measured(*from, rows, scale, options));
+    for (adapter_side const side : {adapter_side::before, adapter_side::after})
+        for (adapter_site_info const& each : sites) {
+            if (each.side != side || each.rows != adapter_rows::all) continue;
+            auto const& adapter = *adapters[each.site];
+            std::string const name{each.name};
+            if (side == adapter_side::before) keep(name, merge_measured(*from, adapter, before, scale, options));
+            else keep(name, merge_measured(*from, adapter, after, scale, options));
+        }
+    return result;
 }
 
 } // namespace detail
@@ -85,8 +123,8 @@ inline void keep(stored_linear const& from, stored_linear& to) {
 ///
 ///   before:  weight W A, bias W a + b        after:  weight A W, bias A b + a        A = I + s W2 W1,  a = s (W2 b1 + b2)
 ///
-/// T_Adapter_in goes into in_proj (or _q, _k, _v into its thirds), S_Adapter into out_proj, MLP_Adapter into c_fc,
-/// MLP_Adapter_out into c_proj. Tensors without an adapter are copied as they are.
+/// Each adapter goes into the Linear that nn/adapter_sites.hpp names, those of q, k and v into its thirds. Tensors without an
+/// adapter are copied as they are.
 /// Numerics  double products, one rounding per element; an element whose delta is zero keeps its bits, so that an adapter
 ///           with D_fc2 = 0 merges to its base bit for bit.
 /// Errors    a value that is not finite -> checkpoint_error nonfinite_merge naming the layer; no scale -> model_error
@@ -98,52 +136,30 @@ inline void keep(stored_linear const& from, stored_linear& to) {
     if (!adapted.config.adapter_scale())
         throw model_error{error_code::bad_config, "merge: adapter_scale: not stated, needed to merge"};
     double const scale = *adapted.config.adapter_scale();
-    std::size_t const width = adapted.config.width();
     merged_model result{merged_vit{adapted.config.without_adapter_scale(), adapter_layout::none()}, {}};
     merged_vit& model = result.model;
     thread_team team{static_cast<int>(std::max<std::size_t>(options.threads, 1))};
     result.proof.threads = static_cast<std::size_t>(team.concurrency());
     zeroi2v::dtype coarsest = zeroi2v::dtype::f32;
 
-    detail::keep(adapted.conv1, model.conv1);
-    detail::keep(adapted.class_embedding, model.class_embedding);
-    detail::keep(adapted.positional_embedding, model.positional_embedding);
-    detail::keep(adapted.temporal_embedding, model.temporal_embedding);
-    detail::keep(adapted.ln_pre, model.ln_pre);
-    detail::keep(adapted.ln_post, model.ln_post);
-    detail::keep(adapted.fc_cls, model.fc_cls);
-
-    for (std::size_t i = 0; i < adapted.blocks.size(); ++i) {
-        auto const& from = adapted.blocks[i];
-        auto& to = model.blocks[i];
-        auto const& a = from.adapters;
-        std::string const at = "resblocks." + std::to_string(i) + ".";
-        auto const record = [&](std::string linear, std::string adapter, merged_linear<stored_linear> merged, stored_linear& into) {
-            into = std::move(merged.linear);
+    for (std::size_t i = 0; i < adapted.blocks.size(); ++i)
+        for (block_linear const which : block_linears) {
+            if (detail::sites_at(which, adapted.adapters.blocks[i]).empty()) continue;
+            auto const info = info_of(which);
+            std::string const linear = "resblocks." + std::to_string(i) + "." + std::string{info.name};
+            stored_linear& into = model.blocks[i].*info.member;
+            std::vector<layer_proof> proofs;
+            into = detail::merged(adapted.blocks[i].*info.member, which, adapted.adapters.blocks[i], scale, {options.dtype, &team, linear},
+                                  [&](std::string const& adapters, merge_report const& report) { proofs.push_back({linear, adapters, {}, report}); });
+            for (layer_proof& proof : proofs) {
+                proof.type = into.weight.type();
+                result.proof.layers.push_back(std::move(proof));
+            }
             if (precision_of(into.weight.type()) < precision_of(coarsest)) coarsest = into.weight.type();
-            result.proof.layers.push_back({std::move(linear), std::move(adapter), into.weight.type(), merged.report});
-        };
-        auto const one = [&](stored_linear const& layer, char const* name, auto side, std::optional<stored_linear_adapter> const& adapter,
-                             char const* adapter_name, stored_linear& into) {
-            if (!adapter) return detail::keep(layer, into);
-            std::string const linear = at + name;
-            record(linear, adapter_name, merge_measured(layer, *adapter, side, scale, {options.dtype, &team, linear}), into);
-        };
-        detail::keep(from.ln_1, to.ln_1);
-        detail::keep(from.ln_2, to.ln_2);
-        if (a.T_Adapter_in_q) {
-            std::array<adapter_of_rows, 3> const thirds{{{{0, width}, &*a.T_Adapter_in_q},
-                                                         {{width, 2 * width}, &*a.T_Adapter_in_k},
-                                                         {{2 * width, 3 * width}, &*a.T_Adapter_in_v}}};
-            std::string const linear = at + "attn.in_proj";
-            record(linear, "T_Adapter_in_q, _k, _v", merge_rows_measured(from.in_proj, thirds, scale, {options.dtype, &team, linear}), to.in_proj);
-        } else {
-            one(from.in_proj, "attn.in_proj", before, a.T_Adapter_in, "T_Adapter_in", to.in_proj);
         }
-        one(from.out_proj, "attn.out_proj", after, a.S_Adapter, "S_Adapter", to.out_proj);
-        one(from.c_fc, "mlp.c_fc", before, a.MLP_Adapter, "MLP_Adapter", to.c_fc);
-        one(from.c_proj, "mlp.c_proj", after, a.MLP_Adapter_out, "MLP_Adapter_out", to.c_proj);
-    }
+    for_each_tensor(adapted, model, [](std::string const&, stored_tensor const& from, stored_tensor& to, shape const&, parameter_role) {
+        if (to.empty()) to = from.clone();
+    });
 
     for (layer_proof const& layer : result.proof.layers)
         if (!layer.report.holds())

@@ -167,7 +167,8 @@ private:
         blocks_.reserve(weights.blocks.size());
         for (std::size_t i = 0; i < weights.blocks.size(); ++i) {
             fill(i);
-            blocks_.emplace_back(weights.blocks[i], i + 1 == weights.blocks.size(), packing, release);
+            if constexpr (Adapters::present) blocks_.emplace_back(weights.blocks[i], weights.adapters.blocks[i], i + 1 == weights.blocks.size(), packing, release);
+            else blocks_.emplace_back(weights.blocks[i], weights.adapters, i + 1 == weights.blocks.size(), packing, release);
         }
         sources_ = row_bases(config_.map(), config_.frames());
     }
@@ -202,7 +203,7 @@ private:
                               .attention = kernels_->attention_scratch(config_.tokens(), config_.head_dim())};
         for (auto const& block : blocks_) {
             sizes.rank = std::max(sizes.rank, block.rank());
-            if (block.separate_inputs()) sizes.adapted = config_.width();
+            if (block.adapts_parts()) sizes.adapted = config_.width();
             block.for_each_matrix([&](packed_matrix const& matrix) {
                 sizes.matmul_bytes = std::max(sizes.matmul_bytes, matmul_scratch_bytes(matrix, sizes.rows));
             });

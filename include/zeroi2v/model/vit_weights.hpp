@@ -3,6 +3,7 @@
 
 #include <zeroi2v/core/config.hpp>
 #include <zeroi2v/model/vit_config.hpp>
+#include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/nn/vit_block.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
 
@@ -14,46 +15,54 @@
 
 namespace zeroi2v {
 
-/// The weights of a whole model, each tensor in the dtype of its file, names as in official checkpoints.
+/// The weights that merged and adapted models have alike, each tensor in the dtype of its file, names as in official
+/// checkpoints.
 ///
 ///   x      = ln_pre([class_embedding ; conv1(frame)] + positional_embedding + temporal_embedding[t])
 ///   x      = blocks(x)
 ///   logits = fc_cls(mean over T of ln_post(x[CLS]))
-///
-/// `adapted_vit` has adapters in its blocks; `merged_vit` is another type, which has none: what `merge` returns, what a
-/// plain image model is, and what the engine calls without a branch.
-/// Test  tests/unit/model/vit_weights.cpp
-template <class Adapters>
-struct vit_weights {
-    using adapters_t = Adapters;
-
-    vit_config config;
-    adapter_layout layout;
-
+struct vit_backbone {
     stored_tensor conv1;                // (C,3,p,p)
     stored_tensor class_embedding;      // (C)
     stored_tensor positional_embedding; // (N,C)
     stored_tensor temporal_embedding;   // (1,T,C)
     stored_layer_norm ln_pre;           // (C)
-    std::vector<vit_block<Adapters>> blocks;
+    std::vector<vit_block> blocks;
     stored_layer_norm ln_post;          // (C)
     stored_linear fc_cls;               // (K,C), (K)
+};
+
+/// The adapters of a model that has been merged, or never had any: nothing, not even a byte.
+struct no_adapters {
+    static constexpr bool present = false;
+};
+
+/// The adapters of a model, by block.
+struct with_adapters {
+    static constexpr bool present = true;
+    std::vector<block_adapters> blocks;
+};
+
+/// The weights of a whole model: a backbone, and adapters beside it or, as another type, none.
+///
+/// `merged_vit` is what `merge` returns, what a plain image model is, and what the engine calls without a branch.
+/// Test  tests/unit/model/vit_weights.cpp
+template <class Adapters>
+struct vit_weights : vit_backbone {
+    using adapters_t = Adapters;
+
+    vit_config config;
+    adapter_layout layout;
+    ZEROI2V_NO_UNIQUE_ADDRESS Adapters adapters;
 
     /// Weights without elements, adapters present as the layout says: to be filled by a visitor.
-    vit_weights(vit_config model, adapter_layout adapters) : config{std::move(model)}, layout{adapters}, blocks(config.layers()) {
+    vit_weights(vit_config model, adapter_layout const& wanted) : config{std::move(model)}, layout{wanted} {
+        blocks.resize(config.layers());
         if constexpr (Adapters::present) {
-            using input = adapter_layout::input;
-            for (auto& block : blocks) {
-                if (layout.attention_input == input::shared) block.adapters.T_Adapter_in.emplace();
-                if (layout.attention_input == input::separate) {
-                    block.adapters.T_Adapter_in_q.emplace();
-                    block.adapters.T_Adapter_in_k.emplace();
-                    block.adapters.T_Adapter_in_v.emplace();
-                }
-                if (layout.attention_output) block.adapters.S_Adapter.emplace();
-                if (layout.mlp_input) block.adapters.MLP_Adapter.emplace();
-                if (layout.mlp_output) block.adapters.MLP_Adapter_out.emplace();
-            }
+            adapters.blocks.resize(config.layers());
+            for (auto& block : adapters.blocks)
+                for (adapter_site_info const& info : adapter_sites)
+                    if (layout.has(info.site)) block[info.site].emplace();
         } else {
             layout = adapter_layout::none();
         }
@@ -72,52 +81,70 @@ template <class Adapters> inline constexpr bool is_vit_weights<vit_weights<Adapt
 template <class T>
 concept vit_weights_type = detail::is_vit_weights<std::remove_cv_t<T>>;
 
-/// The part of for_each_tensor's list that block i is.
-template <vit_weights_type Weights, class Visit>
-void for_each_tensor_of_block(Weights& weights, std::size_t i, Visit&& visit) {
-    for_each_tensor(weights.blocks[i], "backbone.transformer.resblocks." + std::to_string(i) + ".", weights.config.width(),
-                    weights.config.mlp_width(), weights.layout.rank, visit);
-}
-
 namespace detail {
 
-/// The part of for_each_tensor's list that stands around the blocks.
-template <vit_weights_type Weights, class Visit, class Between>
-void for_each_tensor_around_blocks(Weights& weights, Visit&& visit, Between&& between) {
+/// The list's part that block i is, of one model or of several side by side; adapters where all have them.
+template <class Visit, class First, class... Others>
+void visit_block(std::size_t i, Visit&& visit, First& first, Others&... others) {
+    std::string const prefix = "backbone.transformer.resblocks." + std::to_string(i) + ".";
+    block_sizes const sizes{first.config.width(), first.config.mlp_width(), first.layout.rank};
+    for_each_tensor(prefix, sizes, visit, first.blocks[i], others.blocks[i]...);
+    if constexpr ((First::adapters_t::present && ... && Others::adapters_t::present))
+        for_each_adapter_tensor(prefix, sizes, visit, first.adapters.blocks[i], others.adapters.blocks[i]...);
+}
+
+/// The list's part that stands around the blocks.
+template <class Visit, class Between, class First, class... Others>
+void visit_around_blocks(Visit&& visit, Between&& between, First& first, Others&... others) {
     using role = parameter_role;
-    vit_config const& c = weights.config;
+    vit_config const& c = first.config;
     std::string const backbone = "backbone.";
-    visit(backbone + "class_embedding", weights.class_embedding, shape{c.width()}, role::embedding);
-    visit(backbone + "positional_embedding", weights.positional_embedding, shape{c.tokens(), c.width()}, role::embedding);
-    visit(backbone + "temporal_embedding", weights.temporal_embedding, shape{1, c.frames(), c.width()}, role::embedding);
-    visit(backbone + "conv1.weight", weights.conv1, shape{c.width(), 3, c.patch_size(), c.patch_size()}, role::weight);
-    visit(backbone + "ln_pre.weight", weights.ln_pre.weight, shape{c.width()}, role::norm_weight);
-    visit(backbone + "ln_pre.bias", weights.ln_pre.bias, shape{c.width()}, role::norm_bias);
+    visit(backbone + "class_embedding", first.class_embedding, others.class_embedding..., shape{c.width()}, role::embedding);
+    visit(backbone + "positional_embedding", first.positional_embedding, others.positional_embedding..., shape{c.tokens(), c.width()}, role::embedding);
+    visit(backbone + "temporal_embedding", first.temporal_embedding, others.temporal_embedding..., shape{1, c.frames(), c.width()}, role::embedding);
+    visit(backbone + "conv1.weight", first.conv1, others.conv1..., shape{c.width(), 3, c.patch_size(), c.patch_size()}, role::weight);
+    visit(backbone + "ln_pre.weight", first.ln_pre.weight, others.ln_pre.weight..., shape{c.width()}, role::norm_weight);
+    visit(backbone + "ln_pre.bias", first.ln_pre.bias, others.ln_pre.bias..., shape{c.width()}, role::norm_bias);
     between();
-    visit(backbone + "ln_post.weight", weights.ln_post.weight, shape{c.width()}, role::norm_weight);
-    visit(backbone + "ln_post.bias", weights.ln_post.bias, shape{c.width()}, role::norm_bias);
-    visit(std::string{"cls_head.fc_cls.weight"}, weights.fc_cls.weight, shape{c.classes(), c.width()}, role::head_weight);
-    visit(std::string{"cls_head.fc_cls.bias"}, weights.fc_cls.bias, shape{c.classes()}, role::head_bias);
+    visit(backbone + "ln_post.weight", first.ln_post.weight, others.ln_post.weight..., shape{c.width()}, role::norm_weight);
+    visit(backbone + "ln_post.bias", first.ln_post.bias, others.ln_post.bias..., shape{c.width()}, role::norm_bias);
+    visit(std::string{"cls_head.fc_cls.weight"}, first.fc_cls.weight, others.fc_cls.weight..., shape{c.classes(), c.width()}, role::head_weight);
+    visit(std::string{"cls_head.fc_cls.bias"}, first.fc_cls.bias, others.fc_cls.bias..., shape{c.classes()}, role::head_bias);
 }
 
 } // namespace detail
 
+/// The part of for_each_tensor's list that block i is.
+template <vit_weights_type Weights, class Visit>
+void for_each_tensor_of_block(Weights& weights, std::size_t i, Visit&& visit) {
+    detail::visit_block(i, visit, weights);
+}
+
 /// Of for_each_tensor's list what block `part` is, or, with the number of blocks, what stands around them.
 template <vit_weights_type Weights, class Visit>
 void for_each_tensor_of_part(Weights& weights, std::size_t part, Visit&& visit) {
-    if (part < weights.blocks.size()) for_each_tensor_of_block(weights, part, visit);
-    else detail::for_each_tensor_around_blocks(weights, visit, [] {});
+    if (part < weights.blocks.size()) detail::visit_block(part, visit, weights);
+    else detail::visit_around_blocks(visit, [] {}, weights);
 }
 
 /// The one list of a model's tensors: visit(name, tensor, expected shape, role) for each, in a fixed order.
 ///
-/// Loading, saving, counting, drawing, and choosing what trains all walk this list, so none of them can forget a tensor. What
-/// computes takes tensors by name, since each has a place of its own: the merge, the engines' packing, the trainer's blocks.
+/// Loading, saving, counting, copying, drawing, and choosing what trains all walk this list, so none of them can forget a
+/// tensor. What computes takes tensors by name, since each has a place of its own: the engines' packing, the trainer's blocks.
 template <vit_weights_type Weights, class Visit>
 void for_each_tensor(Weights& weights, Visit&& visit) {
-    detail::for_each_tensor_around_blocks(weights, visit, [&] {
-        for (std::size_t i = 0; i < weights.blocks.size(); ++i) for_each_tensor_of_block(weights, i, visit);
-    });
+    detail::visit_around_blocks(visit, [&] {
+        for (std::size_t i = 0; i < weights.blocks.size(); ++i) detail::visit_block(i, visit, weights);
+    }, weights);
+}
+
+/// The tensors that two models have both: visit(name, tensor of a, tensor of b, expected shape, role). Adapters are among them
+/// where both types have them; both models have the same configuration and layout then.
+template <vit_weights_type A, vit_weights_type B, class Visit>
+void for_each_tensor(A& a, B& b, Visit&& visit) {
+    detail::visit_around_blocks(visit, [&] {
+        for (std::size_t i = 0; i < a.blocks.size(); ++i) detail::visit_block(i, visit, a, b);
+    }, a, b);
 }
 
 /// The number of parameters, adapters included.
@@ -126,6 +153,13 @@ template <vit_weights_type Weights>
     std::size_t total = 0;
     for_each_tensor(weights, [&](std::string const&, stored_tensor const&, shape const& expected, parameter_role) { total += expected.count(); });
     return total;
+}
+
+/// An image model, or a merged one, as a model with adapters that has none: what `trainer` takes for full fine-tuning.
+[[nodiscard]] inline adapted_vit without_adapters(merged_vit weights) {
+    adapted_vit result{std::move(weights.config), adapter_layout::none()};
+    static_cast<vit_backbone&>(result) = std::move(static_cast<vit_backbone&>(weights));
+    return result;
 }
 
 } // namespace zeroi2v

@@ -3,6 +3,7 @@
 
 #include <zeroi2v/core/checked.hpp>
 #include <zeroi2v/core/error.hpp>
+#include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/ops/attention.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/matmul.hpp>
@@ -58,39 +59,34 @@ struct clip_rows {
     }
 };
 
-/// Kept from forward to backward. M rows in, Q rows behind attention (of the last block the class tokens only).
+/// Kept from forward to backward. M rows in, Q rows after attention (of the last block the class tokens only).
 struct block_activations {
     float* x{};                       // (M,C) what enters
-    std::array<float*, 3> hidden_in{}; // (M,R) of T_Adapter_in, or of _q (Q,R), _k, _v (M,R)
     float* qkv{};                     // (M,3C)
     float* attended{};                // (Q,C), where out_proj trains
-    float* projected{};               // (Q,C) of out_proj, where S_Adapter follows
-    float* hidden_out{};              // (Q,R) of S_Adapter
     float* behind{};                  // (Q,C) the residual stream after attention
-    float* hidden_mlp{};              // (Q,R) of MLP_Adapter
     float* wide{};                    // (Q,F) before quick_gelu
-    float* mlp{};                     // (Q,C) of c_proj, where MLP_Adapter_out follows
-    float* hidden_mlp_out{};          // (Q,R)
+    std::array<float*, adapter_sites.size()> hidden{};       // by site, (M,R) or (Q,R): what D_fc1 gave, dropped values as dropped
+    std::array<float*, block_linears.size()> unadapted{};    // (Q,C) what a Linear gave whose output is adapted
+
+    /// Of an adapter.
+    [[nodiscard]] float* hidden_of(training_adapter const& adapter) const noexcept { return hidden[index_of(adapter.site)]; }
+    /// Of a Linear whose output is adapted.
+    [[nodiscard]] float* unadapted_by(training_adapter const& adapter) const noexcept { return unadapted[static_cast<std::size_t>(info_of(adapter.site).linear)]; }
 
     /// Everything but x.
     void carve(arena& from, training_block const& block, clip_rows const& rows) {
         std::size_t const m = rows.all(), q = rows.behind(block), width = block.width(), rank = block.rank();
-        if (block.T_Adapter_in) hidden_in[0] = from.floats(m * rank);
-        for (std::size_t j = 0; j < block.in_proj.size(); ++j)
-            if (block.in_proj[j].adapter) hidden_in[j] = from.floats((block.in_proj[j].queries_only ? q : m) * rank);
+        for (training_adapter const& adapter : block.adapters()) {
+            adapter_site_info const& site = info_of(adapter.site);
+            bool const all = site.linear == block_linear::in_proj && !(site.rows == adapter_rows::query && block.class_only);
+            hidden[index_of(adapter.site)] = from.floats((all ? m : q) * rank);
+            if (site.side == adapter_side::after) unadapted[static_cast<std::size_t>(site.linear)] = from.floats(q * width);
+        }
         qkv = from.floats(m * 3 * width);
         if (block.out_proj.trains()) attended = from.floats(q * width);
-        if (block.S_Adapter) {
-            projected = from.floats(q * width);
-            hidden_out = from.floats(q * rank);
-        }
         behind = from.floats(q * width);
-        if (block.MLP_Adapter) hidden_mlp = from.floats(q * rank);
         wide = from.floats(q * block.mlp_width());
-        if (block.MLP_Adapter_out) {
-            mlp = from.floats(q * width);
-            hidden_mlp_out = from.floats(q * rank);
-        }
     }
 };
 
@@ -132,17 +128,11 @@ struct block_scratchpad {
                     room = std::max(room, detail::partial_bytes(kernels.f32, some, out, in));
                 if (linear.trains()) weight_floats = std::max(weight_floats, weight_gradient_scratch(kernels, m, linear.out(), linear.in(), concurrency));
             };
-            for (auto const* adapter : {&block.T_Adapter_in, &block.S_Adapter, &block.MLP_Adapter, &block.MLP_Adapter_out})
-                if (*adapter) {
-                    weight((*adapter)->down);
-                    weight((*adapter)->up);
-                }
-            for (auto const& part : block.in_proj) {
-                weight(part.linear);
-                if (!part.adapter) continue;
-                weight(part.adapter->down);
-                weight(part.adapter->up);
+            for (training_adapter const& adapter : block.adapters()) {
+                weight(adapter.down);
+                weight(adapter.up);
             }
+            for (auto const& part : block.in_proj) weight(part.linear);
             weight(block.out_proj);
             weight(block.c_fc);
             weight(block.c_proj);

@@ -1,7 +1,8 @@
 // block_backward: the gradients of one block of one clip, of its input and of what trains in it.
 #pragma once
 
-#include <zeroi2v/nn/packed_vit_block.hpp>
+#include <zeroi2v/nn/adapter_sites.hpp>
+#include <zeroi2v/nn/vit_block.hpp>
 #include <zeroi2v/ops/attention.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/matmul.hpp>
@@ -80,14 +81,17 @@ inline void norm_backward(pass_context const& on, training_norm const& norm, mat
 inline void behind_attention_backward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch,
                                       float* g, float* gradient) {
     block_views const v{block, on.rows};
+    training_adapter const* const out_adapter = block.adapter(block_linear::out_proj, adapter_side::after);
+    training_adapter const* const mlp_adapter = block.adapter(block_linear::c_fc, adapter_side::before);
+    training_adapter const* const mlp_out_adapter = block.adapter(block_linear::c_proj, adapter_side::after);
     auto const rank_out = scratch.rank[0], rank_mlp = scratch.rank[1];
-    bool const adapter_trains = block.MLP_Adapter && block.MLP_Adapter->trains();
+    bool const adapter_trains = mlp_adapter != nullptr && mlp_adapter->trains();
     in_row_blocks(on, scratch, v, v.q, [&](pass_context const& here, block_views const& w, row_scratch const& own) {
         auto dy = w.behind<float const>(g);
-        if (block.MLP_Adapter_out) {
+        if (mlp_out_adapter != nullptr) {
             auto const to = block.c_proj.trains() ? w.behind(scratch.c) : w.own(own.a);
-            adapter_hidden_backward(here, *block.MLP_Adapter_out, w.drop(on, block, 6, w.step), w.step, dy, w.ranks(rank_out));
-            adapter_backward(here, *block.MLP_Adapter_out, w.ranks(rank_out), dy, to);
+            adapter_hidden_backward(here, *mlp_out_adapter, w.drop(on, block, *mlp_out_adapter, w.step), w.step, dy, w.ranks(rank_out));
+            adapter_backward(here, *mlp_out_adapter, w.ranks(rank_out), dy, to);
             dy = to;
         }
         auto const wide = w.wide(kept.wide);
@@ -104,19 +108,19 @@ inline void behind_attention_backward(pass_context const& on, training_block con
         if (adapter_trains || block.c_fc.trains()) norm_forward(here, block.ln_2, w.behind<float const>(kept.behind), w.behind(scratch.a));
         if (!block.c_fc.passes_gradient()) return;
         linear_backward(here, block.c_fc, dwide, w.behind(scratch.b));
-        if (block.MLP_Adapter)
-            adapter_hidden_backward(here, *block.MLP_Adapter, w.drop(on, block, 5, w.step), w.step, w.behind<float const>(scratch.b), w.ranks(rank_mlp));
+        if (mlp_adapter != nullptr)
+            adapter_hidden_backward(here, *mlp_adapter, w.drop(on, block, *mlp_adapter, w.step), w.step, w.behind<float const>(scratch.b), w.ranks(rank_mlp));
     });
-    if (block.MLP_Adapter_out)
-        adapter_gradient(on, *block.MLP_Adapter_out, v.behind<float const>(kept.mlp), kept.hidden_mlp_out, v.behind<float const>(g), rank_out, gradient, scratch);
-    linear_gradient(on, block.c_proj, v.behind<float const>(block.MLP_Adapter_out ? scratch.c : g), v.wide<float const>(scratch.wide_2), 1.0F, gradient, scratch);
+    if (mlp_out_adapter != nullptr)
+        adapter_gradient(on, *mlp_out_adapter, v.behind<float const>(kept.unadapted_by(*mlp_out_adapter)), kept.hidden_of(*mlp_out_adapter), v.behind<float const>(g), rank_out, gradient, scratch);
+    linear_gradient(on, block.c_proj, v.behind<float const>(mlp_out_adapter != nullptr ? scratch.c : g), v.wide<float const>(scratch.wide_2), 1.0F, gradient, scratch);
     if (!block.c_proj.passes_gradient()) return;
     auto const normal = v.behind(scratch.a);
     bool const passes = block.c_fc.passes_gradient();
-    if (block.MLP_Adapter && passes)
-        adapter_gradient(on, *block.MLP_Adapter, normal, kept.hidden_mlp, v.behind<float const>(scratch.b), rank_mlp, gradient, scratch);
+    if (mlp_adapter != nullptr && passes)
+        adapter_gradient(on, *mlp_adapter, normal, kept.hidden_of(*mlp_adapter), v.behind<float const>(scratch.b), rank_mlp, gradient, scratch);
     if (block.c_fc.trains()) {
-        if (block.MLP_Adapter) linear_forward(on, block.MLP_Adapter->up, matrix_view<float const>{kept.hidden_mlp, v.q, v.rank}, normal, normal);
+        if (mlp_adapter != nullptr) linear_forward(on, mlp_adapter->up, matrix_view<float const>{kept.hidden_of(*mlp_adapter), v.q, v.rank}, normal, normal);
         linear_gradient(on, block.c_fc, v.wide<float const>(scratch.wide), normal, 1.0F, gradient, scratch);
     }
     if (!passes) return;
@@ -124,39 +128,40 @@ inline void behind_attention_backward(pass_context const& on, training_block con
     auto const rank_s = scratch.rank[0];
     in_row_blocks(on, scratch, v, v.q, [&](pass_context const& here, block_views const& w, row_scratch const& own) {
         auto const dnormal = w.behind(scratch.b), dy = w.behind(g);
-        if (block.MLP_Adapter) adapter_backward(here, *block.MLP_Adapter, w.ranks(rank_mlp), dnormal, dnormal);
+        if (mlp_adapter != nullptr) adapter_backward(here, *mlp_adapter, w.ranks(rank_mlp), dnormal, dnormal);
         norm_backward(here, block.ln_2, w.behind<float const>(kept.behind), dnormal, dy, dy);
         if (!block.attention_side()) return;
         auto projected = dy;
-        if (block.S_Adapter) {
+        if (out_adapter != nullptr) {
             projected = block.out_proj.trains() ? w.behind(scratch.c) : w.own(own.a);
-            adapter_hidden_backward(here, *block.S_Adapter, w.drop(on, block, 4, w.step), w.step, dy, w.ranks(rank_s));
-            adapter_backward(here, *block.S_Adapter, w.ranks(rank_s), dy, projected);
+            adapter_hidden_backward(here, *out_adapter, w.drop(on, block, *out_adapter, w.step), w.step, dy, w.ranks(rank_s));
+            adapter_backward(here, *out_adapter, w.ranks(rank_s), dy, projected);
         }
         if (block.out_proj.passes_gradient()) linear_backward(here, block.out_proj, projected, w.behind(scratch.a));
     });
     norm_gradient(on, block.ln_2, v.behind<float const>(kept.behind), v.behind<float const>(scratch.b), gradient, scratch);
     if (!block.attention_side()) return;
-    if (block.S_Adapter)
-        adapter_gradient(on, *block.S_Adapter, v.behind<float const>(kept.projected), kept.hidden_out, v.behind<float const>(g), rank_s, gradient, scratch);
-    linear_gradient(on, block.out_proj, v.behind<float const>(block.S_Adapter ? scratch.c : g), v.behind<float const>(kept.attended), 1.0F, gradient, scratch);
+    if (out_adapter != nullptr)
+        adapter_gradient(on, *out_adapter, v.behind<float const>(kept.unadapted_by(*out_adapter)), kept.hidden_of(*out_adapter), v.behind<float const>(g), rank_s, gradient, scratch);
+    linear_gradient(on, block.out_proj, v.behind<float const>(out_adapter != nullptr ? scratch.c : g), v.behind<float const>(kept.attended), 1.0F, gradient, scratch);
 }
 
 /// From the gradient of qkv (in scratch.wide) to that of what ln_1 gives (in scratch.b).
 inline void in_proj_backward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch, float* gradient) {
     block_views const v{block, on.rows};
     float* const dhidden = scratch.rank[0];
-    bool adapters_train = block.T_Adapter_in && block.T_Adapter_in->trains(), weights_train = false;
+    training_adapter const* const in_adapter = block.adapter(block_linear::in_proj, adapter_side::before);
+    bool adapters_train = in_adapter != nullptr && in_adapter->trains(), weights_train = false;
     for (auto const& part : block.in_proj) {
-        adapters_train = adapters_train || (part.adapter && part.adapter->trains());
+        adapters_train = adapters_train || (part.adapter != nullptr && part.adapter->trains());
         weights_train = weights_train || part.linear.trains();
     }
     auto const normal_of = [&](pass_context const& here, block_views const& w) {
         norm_forward(here, block.ln_1, w.all<float const>(kept.x), w.all(scratch.a));
     };
-    auto const to_T_Adapter_in = [&](pass_context const& here, block_views const& w) {
-        if (block.T_Adapter_in && block.before_in_proj())
-            adapter_hidden_backward(here, *block.T_Adapter_in, w.drop(on, block, 0, 1), 1, w.all<float const>(scratch.b), w.ranks(dhidden));
+    auto const to_in_adapter = [&](pass_context const& here, block_views const& w) {
+        if (in_adapter != nullptr && block.before_in_proj())
+            adapter_hidden_backward(here, *in_adapter, w.drop(on, block, *in_adapter, 1), 1, w.all<float const>(scratch.b), w.ranks(dhidden));
     };
     // Parts of all rows first: what follows adds to them.
     std::size_t done = 0;
@@ -175,11 +180,11 @@ inline void in_proj_backward(pass_context const& on, training_block const& block
                 if (!passes) return;
                 auto const dy = w.columns<float const>(scratch.wide, part);
                 linear_backward(here, part.linear, dy, part.adapter ? own(w) : dnormal(w), part.adapter ? matrix_view<float const>{} : sum(w));
-                if (part.adapter) adapter_hidden_backward(here, *part.adapter, w.drop(on, block, 1 + j, apart), apart, own(w), w.ranks(dhidden));
-                else if (last_of_all_rows) to_T_Adapter_in(here, w);
+                if (part.adapter) adapter_hidden_backward(here, *part.adapter, w.drop(on, block, *part.adapter, apart), apart, own(w), w.ranks(dhidden));
+                else if (last_of_all_rows) to_in_adapter(here, w);
             });
-            if (weights_train && block.T_Adapter_in && first)
-                linear_forward(on, block.T_Adapter_in->up, matrix_view<float const>{kept.hidden_in[0], v.m, v.rank}, v.all(scratch.a), v.all(scratch.a));
+            if (weights_train && in_adapter != nullptr && first)
+                linear_forward(on, in_adapter->up, matrix_view<float const>{kept.hidden_of(*in_adapter), v.m, v.rank}, v.all(scratch.a), v.all(scratch.a));
             auto const input = queries_only ? v.chosen<float const>(scratch.a) : v.all<float const>(scratch.a);
             auto const dy = v.columns<float const>(scratch.wide, part);
             if (!part.adapter) {
@@ -187,7 +192,7 @@ inline void in_proj_backward(pass_context const& on, training_block const& block
                 continue;
             }
             if (passes) {
-                adapter_gradient(on, *part.adapter, input, kept.hidden_in[j], own(v), dhidden, gradient, scratch);
+                adapter_gradient(on, *part.adapter, input, kept.hidden_of(*part.adapter), own(v), dhidden, gradient, scratch);
                 in_row_blocks(on, scratch, v, rows, [&](pass_context const& here, block_views const& w, row_scratch const&) {
                     if (first) {
                         adapter_backward(here, *part.adapter, w.ranks(dhidden), own(w), dnormal(w));
@@ -198,23 +203,24 @@ inline void in_proj_backward(pass_context const& on, training_block const& block
                 });
             }
             if (part.linear.trains()) {
-                linear_forward(on, part.adapter->up, matrix_view<float const>{kept.hidden_in[j], input.rows, v.rank}, own(v), input);
+                linear_forward(on, part.adapter->up, matrix_view<float const>{kept.hidden_of(*part.adapter), input.rows, v.rank}, own(v), input);
                 linear_gradient(on, part.linear, dy, own(v), 1.0F, gradient, scratch);
             }
         }
-    if (!block.T_Adapter_in || !block.before_in_proj()) return;
-    if (block.class_only) in_row_blocks(on, scratch, v, v.m, [&](pass_context const& here, block_views const& w, row_scratch const&) { to_T_Adapter_in(here, w); });
+    if (in_adapter == nullptr || !block.before_in_proj()) return;
+    if (block.class_only) in_row_blocks(on, scratch, v, v.m, [&](pass_context const& here, block_views const& w, row_scratch const&) { to_in_adapter(here, w); });
     if (weights_train) normal_of(on, v); // the adapter's own input again
-    adapter_gradient(on, *block.T_Adapter_in, v.all<float const>(scratch.a), kept.hidden_in[0], v.all<float const>(scratch.b), dhidden, gradient, scratch);
+    adapter_gradient(on, *in_adapter, v.all<float const>(scratch.a), kept.hidden_of(*in_adapter), v.all<float const>(scratch.b), dhidden, gradient, scratch);
 }
 
-/// From the gradient of what ln_1 gives (in scratch.b; T_Adapter_in's hidden rows in scratch.rank[0]) and dy to dx.
+/// From the gradient of what ln_1 gives (in scratch.b; the hidden rows of the adapter before in_proj in scratch.rank[0]) and dy to dx.
 inline void ln_1_backward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch, float* dy,
                           float* dx, float* gradient) {
     block_views const v{block, on.rows};
+    training_adapter const* const in_adapter = block.adapter(block_linear::in_proj, adapter_side::before);
     in_row_blocks(on, scratch, v, v.m, [&](pass_context const& here, block_views const& w, row_scratch const&) {
         auto const dnormal = w.all(scratch.b);
-        if (block.T_Adapter_in) adapter_backward(here, *block.T_Adapter_in, w.ranks(scratch.rank[0]), dnormal, dnormal);
+        if (in_adapter != nullptr) adapter_backward(here, *in_adapter, w.ranks(scratch.rank[0]), dnormal, dnormal);
         if (!block.passes_gradient) return;
         norm_backward(here, block.ln_1, w.all<float const>(kept.x), dnormal, block.class_only ? matrix_view<float const>{} : w.all<float const>(dy), w.all(dx));
     });

@@ -1,7 +1,8 @@
 // block_forward: the forward pass of one block of one clip as training runs it, keeping what the backward pass needs.
 #pragma once
 
-#include <zeroi2v/nn/packed_vit_block.hpp>
+#include <zeroi2v/nn/adapter_sites.hpp>
+#include <zeroi2v/nn/vit_block.hpp>
 #include <zeroi2v/ops/attention.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/layer_norm.hpp>
@@ -34,9 +35,9 @@ struct pass_context {
     std::uint64_t seed{}, step{}, sample{};
     std::span<std::byte> room{}; ///< for partial sums of long products; aligned to 64, may be too small
 
-    /// Dropout of adapter `which` (T_Adapter_in, _q, _k, _v, S_Adapter, MLP_Adapter, MLP_Adapter_out: 0 to 6) of a block.
-    [[nodiscard]] dropout adapter(std::size_t block, std::size_t which) const noexcept {
-        return {adapter_dropout, seed, step, dropout::adapter_place(block, which), sample, rows.all()};
+    /// Dropout of an adapter of a block.
+    [[nodiscard]] dropout adapter(std::size_t block, adapter_site site) const noexcept {
+        return {adapter_dropout, seed, step, dropout::adapter_place(block, index_of(site)), sample, rows.all()};
     }
 };
 
@@ -112,9 +113,9 @@ struct block_views {
     [[nodiscard]] matrix_view<float> own(float* data) const noexcept { return {data, q, width}; }
     [[nodiscard]] matrix_view<float> own_wide(float* data) const noexcept { return {data, q, hidden}; }
 
-    /// Dropout of adapter `which`, for rows that are `apart` rows of the clip from each other.
-    [[nodiscard]] dropout drop(pass_context const& on, training_block const& block, std::size_t which, std::size_t apart) const noexcept {
-        return on.adapter(block.number, which).from(first * apart);
+    /// Dropout of an adapter, for rows that are `apart` rows of the clip from each other.
+    [[nodiscard]] dropout drop(pass_context const& on, training_block const& block, training_adapter const& adapter, std::size_t apart) const noexcept {
+        return on.adapter(block.number, adapter.site).from(first * apart);
     }
 };
 
@@ -143,7 +144,7 @@ inline void in_part_forward(pass_context const& on, training_block const& block,
     auto const& part = block.in_proj[j];
     if (part.adapter) {
         std::size_t const apart = part.queries_only ? v.step : 1;
-        adapter_forward(on, *part.adapter, v.drop(on, block, 1 + j, apart), apart, input, v.ranks(kept.hidden_in[j]), adapted);
+        adapter_forward(on, *part.adapter, v.drop(on, block, *part.adapter, apart), apart, input, v.ranks(kept.hidden_of(*part.adapter)), adapted);
         input = adapted;
     }
     linear_forward(on, part.linear, input, v.columns(kept.qkv, part));
@@ -152,10 +153,11 @@ inline void in_part_forward(pass_context const& on, training_block const& block,
 /// kept.qkv from kept.x.
 inline void in_proj_forward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch) {
     block_views const v{block, on.rows};
+    training_adapter const* const adapter = block.adapter(block_linear::in_proj, adapter_side::before);
     in_row_blocks(on, scratch, v, v.m, [&](pass_context const& here, block_views const& w, row_scratch const& own) {
         auto const normal = block.class_only ? w.all(scratch.a) : w.own(own.a); // queries of the class tokens follow
         norm_forward(here, block.ln_1, w.all<float const>(kept.x), normal);
-        if (block.T_Adapter_in) adapter_forward(here, *block.T_Adapter_in, w.drop(on, block, 0, 1), 1, normal, w.ranks(kept.hidden_in[0]), normal);
+        if (adapter != nullptr) adapter_forward(here, *adapter, w.drop(on, block, *adapter, 1), 1, normal, w.ranks(kept.hidden_of(*adapter)), normal);
         for (std::size_t j = 0; j < block.in_proj.size(); ++j)
             if (!block.in_proj[j].queries_only) in_part_forward(here, block, j, kept, w, normal, w.own(own.b));
     });
@@ -163,34 +165,34 @@ inline void in_proj_forward(pass_context const& on, training_block const& block,
         if (block.in_proj[j].queries_only) in_part_forward(on, block, j, kept, v, v.chosen<float const>(scratch.a), v.behind(scratch.b));
 }
 
+/// y = after(layer(x)) + residual for some rows after attention; `adapter` at the output of `layer` may be null.
+inline void residual_forward(pass_context const& here, training_block const& block, block_views const& w, block_activations const& kept, training_linear const& layer,
+                             training_adapter const* adapter, matrix_view<float const> x, matrix_view<float> y, matrix_view<float const> residual) {
+    if (adapter == nullptr) return linear_forward(here, layer, x, y, residual);
+    matrix_view<float> const unadapted = w.behind(kept.unadapted_by(*adapter));
+    linear_forward(here, layer, x, unadapted);
+    adapter_forward(here, *adapter, w.drop(here, block, *adapter, w.step), w.step, unadapted, w.ranks(kept.hidden_of(*adapter)), y);
+    add_rows(here.workers, residual, y);
+}
+
 /// y from what attention gave.
 inline void behind_attention_forward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch,
                                      float const* attended, float* y) {
     block_views const v{block, on.rows};
+    training_adapter const* const out_adapter = block.adapter(block_linear::out_proj, adapter_side::after);
+    training_adapter const* const mlp_adapter = block.adapter(block_linear::c_fc, adapter_side::before);
+    training_adapter const* const mlp_out_adapter = block.adapter(block_linear::c_proj, adapter_side::after);
     in_row_blocks(on, scratch, v, v.q, [&](pass_context const& here, block_views const& w, row_scratch const& own) {
         auto const behind = w.behind(kept.behind);
-        auto const x = w.chosen<float const>(kept.x);
-        if (block.S_Adapter) {
-            linear_forward(here, block.out_proj, w.behind(attended), w.behind(kept.projected));
-            adapter_forward(here, *block.S_Adapter, w.drop(on, block, 4, w.step), w.step, w.behind<float const>(kept.projected), w.ranks(kept.hidden_out), behind);
-            add_rows(here.workers, x, behind);
-        } else {
-            linear_forward(here, block.out_proj, w.behind(attended), behind, x);
-        }
+        residual_forward(here, block, w, kept, block.out_proj, out_adapter, w.behind(attended), behind, w.chosen<float const>(kept.x));
         auto const normal = w.own(own.a);
         norm_forward(here, block.ln_2, behind, normal);
-        if (block.MLP_Adapter) adapter_forward(here, *block.MLP_Adapter, w.drop(on, block, 5, w.step), w.step, normal, w.ranks(kept.hidden_mlp), normal);
+        if (mlp_adapter != nullptr)
+            adapter_forward(here, *mlp_adapter, w.drop(here, block, *mlp_adapter, w.step), w.step, normal, w.ranks(kept.hidden_of(*mlp_adapter)), normal);
         auto const before = w.wide(kept.wide), after = w.own_wide(own.wide);
         linear_forward(here, block.c_fc, normal, before);
         quick_gelu(here.kernels, here.workers, {before.data, w.q * w.hidden}, {after.data, w.q * w.hidden});
-        auto const out = w.behind(y);
-        if (block.MLP_Adapter_out) {
-            linear_forward(here, block.c_proj, after, w.behind(kept.mlp));
-            adapter_forward(here, *block.MLP_Adapter_out, w.drop(on, block, 6, w.step), w.step, w.behind<float const>(kept.mlp), w.ranks(kept.hidden_mlp_out), out);
-            add_rows(here.workers, behind, out);
-        } else {
-            linear_forward(here, block.c_proj, after, out, behind);
-        }
+        residual_forward(here, block, w, kept, block.c_proj, mlp_out_adapter, after, w.behind(y), behind);
     });
 }
 

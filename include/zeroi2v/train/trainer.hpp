@@ -343,27 +343,4 @@ private:
     std::uint64_t step_{};
 };
 
-/// An image model, or a merged one, as a model with adapters that has none: what `trainer` takes for full fine-tuning.
-[[nodiscard]] inline adapted_vit without_adapters(merged_vit weights) {
-    adapted_vit result{std::move(weights.config), adapter_layout::none()};
-    result.conv1 = std::move(weights.conv1);
-    result.class_embedding = std::move(weights.class_embedding);
-    result.positional_embedding = std::move(weights.positional_embedding);
-    result.temporal_embedding = std::move(weights.temporal_embedding);
-    result.ln_pre = std::move(weights.ln_pre);
-    result.ln_post = std::move(weights.ln_post);
-    result.fc_cls = std::move(weights.fc_cls);
-    for (std::size_t i = 0; i < result.blocks.size(); ++i) {
-        auto& to = result.blocks[i];
-        auto& from = weights.blocks[i];
-        to.ln_1 = std::move(from.ln_1);
-        to.in_proj = std::move(from.in_proj);
-        to.out_proj = std::move(from.out_proj);
-        to.ln_2 = std::move(from.ln_2);
-        to.c_fc = std::move(from.c_fc);
-        to.c_proj = std::move(from.c_proj);
-    }
-    return result;
-}
-
 } // namespace zeroi2v

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <zeroi2v/core/dtype.hpp>
+#include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/nn/linear.hpp>
 #include <zeroi2v/nn/linear_adapter.hpp>
-#include <zeroi2v/nn/packed_vit_block.hpp>
+#include <zeroi2v/nn/packed_layer_norm.hpp>
 #include <zeroi2v/nn/vit_block.hpp>
 #include <zeroi2v/ops/float_panels.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
@@ -74,12 +75,13 @@ private:
 
 /// D_fc1, and D_fc2 times the adapter's scale.
 struct training_adapter {
+    adapter_site site{};
     training_linear down; // (R,C)
     training_linear up;   // (C,R)
     float scale{};
 
-    training_adapter(kernel_table const& kernels, stored_linear_adapter const& adapter, double by, trained_tensors const& trained)
-        : down{kernels, adapter.D_fc1.weight, &adapter.D_fc1.bias, trained, true},
+    training_adapter(adapter_site where, kernel_table const& kernels, stored_linear_adapter const& adapter, double by, trained_tensors const& trained)
+        : site{where}, down{kernels, adapter.D_fc1.weight, &adapter.D_fc1.bias, trained, true},
           up{kernels, adapter.D_fc2.weight, &adapter.D_fc2.bias, trained, true, {.scale = by}}, scale{static_cast<float>(by)} {}
 
     [[nodiscard]] bool trains() const noexcept { return down.trains(); }

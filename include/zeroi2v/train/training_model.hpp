@@ -60,7 +60,7 @@ public:
         bool passes = embeds();
         blocks.reserve(weights.blocks.size());
         for (std::size_t i = 0; i < weights.blocks.size(); ++i) {
-            blocks.emplace_back(weights.blocks[i], trained,
+            blocks.emplace_back(weights.blocks[i], weights.adapters.blocks[i], trained,
                                 training_block_options{&kernels, config_.adapter_scale().value_or(0), i, i + 1 == weights.blocks.size(), passes});
             passes = passes || blocks.back().anything();
         }

@@ -44,7 +44,7 @@ vit_config tiny(std::optional<double> scale) {
 
 template <class Adapters>
 vit_weights<Adapters> tiny_weights() {
-    auto const layout = Adapters::present ? adapter_layout{adapter_layout::input::shared, true, true, true, 6} : adapter_layout::none();
+    auto const layout = Adapters::present ? adapter_layout{{adapter_site::T_Adapter_in, adapter_site::S_Adapter, adapter_site::MLP_Adapter, adapter_site::MLP_Adapter_out}, 6} : adapter_layout::none();
     auto weights = random_weights<Adapters>(tiny(Adapters::present ? std::optional{0.5} : std::nullopt), layout, {.seed = 3, .adapters = adapter_init::random});
     for_each_tensor(weights, [](std::string const& name, stored_tensor& tensor, shape const&, parameter_role) { // nothing zero, nothing equal
         auto const values = tensor.as<float>();
@@ -221,7 +221,7 @@ TEST_CASE("cuda engine: what a device cannot hold or compute is refused by name"
     CHECK(code([&] { host_engine<no_adapters>{config(4160, 65), adapter_layout::none(), read}; }) == "unsupported_device 8"); // width
     CHECK(code([&] { host_engine<no_adapters>{config(1030, 1030), adapter_layout::none(), read}; }) == "unsupported_device 8");
     CHECK(code([&] { host_engine<no_adapters>{config(24, 3), adapter_layout::none(), read}; }) == "bad_shape 4");             // the reader's own
-    CHECK(code([&] { host_engine<with_adapters>{tiny(std::nullopt), {.rank = 4}, read}; }) == "bad_config 4");
+    CHECK(code([&] { host_engine<with_adapters>{tiny(std::nullopt), {.sites = {}, .rank = 4}, read}; }) == "bad_config 4");
     host_machine::memory_limit = 1000;
     CHECK(code([&] { host_engine<no_adapters>{weights}; }) == "out_of_memory 8");
     host_machine::memory_limit = ~std::size_t{};

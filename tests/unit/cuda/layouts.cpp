@@ -2,6 +2,7 @@
 
 #include <zeroi2v/cuda/device_weights.hpp>
 #include <zeroi2v/model/presets.hpp>
+#include <zeroi2v/model/vit_weights.hpp>
 #include <zeroi2v/nn/vit_block.hpp>
 
 #include <doctest/doctest.h>
@@ -66,7 +67,7 @@ TEST_CASE("cuda workspace_layout: regions lie apart, aligned, and hold what the 
 
 TEST_CASE("cuda device_weights: tensors lie apart, a null base gives offsets and the same size") {
     vit_config const l14 = presets::clip_l14_k400_8f.config();
-    adapter_layout const layout{adapter_layout::input::separate, true, false, true, 256};
+    adapter_layout const layout{{adapter_site::T_Adapter_in_q, adapter_site::T_Adapter_in_k, adapter_site::T_Adapter_in_v, adapter_site::S_Adapter, adapter_site::MLP_Adapter_out}, 256};
     device_weights<with_adapters> const offsets{l14, layout, dtype::bf16, nullptr};
     alignas(256) static std::byte base[256];
     device_weights<with_adapters> const placed{l14, layout, dtype::bf16, base};
@@ -90,13 +91,12 @@ TEST_CASE("cuda device_weights: tensors lie apart, a null base gives offsets and
             add(norm->weight, 4096);
             add(norm->bias, 4096);
         }
-        auto const& a = block.adapters;
-        CHECK_FALSE(a.T_Adapter_in.has_value());
-        CHECK_FALSE(a.MLP_Adapter.has_value());
-        for (auto const* adapter : {&a.T_Adapter_in_q, &a.T_Adapter_in_k, &a.T_Adapter_in_v, &a.S_Adapter, &a.MLP_Adapter_out}) {
-            REQUIRE(adapter->has_value());
-            linear((*adapter)->down);
-            linear((*adapter)->up);
+        for (adapter_site_info const& each : adapter_sites) {
+            auto const& adapter = block.adapters[each.site];
+            REQUIRE(adapter.has_value() == layout.has(each.site));
+            if (!adapter) continue;
+            linear(adapter->down);
+            linear(adapter->up);
         }
     }
     CHECK(apart(all, placed.bytes));

@@ -60,7 +60,7 @@ TEST_CASE("shapes say all but heads, head offsets and scale") {
     CHECK(!stated.heads);
     CHECK(!stated.head_offsets);
     CHECK(!stated.adapter_scale);
-    CHECK(source.layout() == adapter_layout{adapter_layout::input::shared, true, true, true, 24});
+    CHECK(source.layout() == adapter_layout{{adapter_site::T_Adapter_in, adapter_site::S_Adapter, adapter_site::MLP_Adapter, adapter_site::MLP_Adapter_out}, 24});
     CHECK(source.has_adapters());
     CHECK(model_fault_of([&] { static_cast<void>(source.config()); })->first == error_code::bad_config);
 }
@@ -70,9 +70,9 @@ TEST_CASE("layouts are found in the names") {
         auto const file = load_checkpoint(data(name + "/adapted.pth"));
         return vit_file{file}.layout();
     };
-    CHECK(layout_of("one_adapter_after_mlp") == adapter_layout{adapter_layout::input::shared, true, true, false, 24});
-    CHECK(layout_of("no_attention_output_adapter") == adapter_layout{adapter_layout::input::shared, false, true, false, 24});
-    CHECK(layout_of("qkv_input_adapters").attention_input == adapter_layout::input::separate);
+    CHECK(layout_of("one_adapter_after_mlp") == adapter_layout{{adapter_site::T_Adapter_in, adapter_site::S_Adapter, adapter_site::MLP_Adapter}, 24});
+    CHECK(layout_of("no_attention_output_adapter") == adapter_layout{{adapter_site::T_Adapter_in, adapter_site::MLP_Adapter}, 24});
+    CHECK(adapts_parts(layout_of("qkv_input_adapters")));
     auto const file = load_checkpoint(data("b16_short/merged.safetensors"));
     CHECK(!vit_file{file}.has_adapters());
 }

@@ -122,20 +122,19 @@ TEST_CASE("rows of the positional embedding are one more than a square") {
 }
 
 TEST_CASE("adapters of any block make the layout; the first one states the rank") {
-    using input = adapter_layout::input;
     auto const layout_of = [](std::vector<std::pair<std::string, std::size_t>> const& adapters, std::size_t in_block = 0) {
         std::vector<tensor_info> tensors = sound();
         for (auto const& [name, rank] : adapters) tensors.push_back(entry(block(in_block, name + ".D_fc1.bias"), {rank}));
         return vit_shapes{tensors, "f"}.layout();
     };
     CHECK(layout_of({}) == adapter_layout::none());
-    CHECK(layout_of({{"T_Adapter_in", 2}, {"S_Adapter", 3}, {"MLP_Adapter", 4}, {"MLP_Adapter_out", 5}}) == adapter_layout{input::shared, true, true, true, 2});
-    CHECK(layout_of({{"S_Adapter", 3}}, 1) == adapter_layout{input::none, true, false, false, 3});
-    CHECK(layout_of({{"MLP_Adapter_out", 6}}) == adapter_layout{input::none, false, false, true, 6});
-    CHECK(layout_of({{"T_Adapter_in_q", 2}, {"T_Adapter_in_k", 2}, {"T_Adapter_in_v", 2}}).attention_input == input::separate);
+    CHECK(layout_of({{"T_Adapter_in", 2}, {"S_Adapter", 3}, {"MLP_Adapter", 4}, {"MLP_Adapter_out", 5}}) == adapter_layout{{adapter_site::T_Adapter_in, adapter_site::S_Adapter, adapter_site::MLP_Adapter, adapter_site::MLP_Adapter_out}, 2});
+    CHECK(layout_of({{"S_Adapter", 3}}, 1) == adapter_layout{{adapter_site::S_Adapter}, 3});
+    CHECK(layout_of({{"MLP_Adapter_out", 6}}) == adapter_layout{{adapter_site::MLP_Adapter_out}, 6});
+    CHECK(layout_of({{"T_Adapter_in_q", 2}, {"T_Adapter_in_k", 2}, {"T_Adapter_in_v", 2}}).sites == adapter_site_set{adapter_site::T_Adapter_in_q, adapter_site::T_Adapter_in_k, adapter_site::T_Adapter_in_v});
     CHECK(layout_of({{"X_Adapter", 3}}) == adapter_layout::none());
     std::vector<tensor_info> const without_rank{entry(block(0, "S_Adapter.D_fc2.weight"), {8, 2})};
-    CHECK(vit_shapes{without_rank, "f"}.layout() == adapter_layout{input::none, true, false, false, 0});
+    CHECK(vit_shapes{without_rank, "f"}.layout() == adapter_layout{{adapter_site::S_Adapter}, 0});
     CHECK(vit_shapes{without_rank, "f"}.has_adapters());
 }
 

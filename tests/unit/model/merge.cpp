@@ -24,8 +24,7 @@ vit_config small(std::optional<double> scale = 0.7) {
             frame_map<>{3, {{0, -1}, {2, 1}}}, scale};
 }
 
-using input = adapter_layout::input;
-adapter_layout const full{input::shared, true, true, true, 5};
+adapter_layout const full{{adapter_site::T_Adapter_in, adapter_site::S_Adapter, adapter_site::MLP_Adapter, adapter_site::MLP_Adapter_out}, 5};
 
 adapted_vit random_model(adapter_layout layout, adapter_init adapters = adapter_init::random, std::optional<double> scale = 0.7) {
     auto weights = random_weights<with_adapters>(small(scale), layout, {.seed = 3, .adapters = adapters});
@@ -70,12 +69,13 @@ void convert(stored_tensor& tensor, dtype type) {
 } // namespace
 
 TEST_CASE("merge: every layout, proven, and the engine of the merged model agrees") {
-    for (adapter_layout const& layout : {full, adapter_layout{input::shared, true, true, false, 5}, adapter_layout{input::shared, false, true, false, 5},
-                                         adapter_layout{input::separate, true, true, true, 5}, adapter_layout{input::none, false, false, true, 1}}) {
+    for (adapter_layout const& layout : {full, adapter_layout{{adapter_site::T_Adapter_in, adapter_site::S_Adapter, adapter_site::MLP_Adapter}, 5}, adapter_layout{{adapter_site::T_Adapter_in, adapter_site::MLP_Adapter}, 5},
+                                         adapter_layout{{adapter_site::T_Adapter_in_q, adapter_site::T_Adapter_in_k, adapter_site::T_Adapter_in_v, adapter_site::S_Adapter, adapter_site::MLP_Adapter, adapter_site::MLP_Adapter_out}, 5}, adapter_layout{{adapter_site::MLP_Adapter_out}, 1}}) {
         auto const adapted = random_model(layout);
         auto const [model, proof] = merge(adapted, {.threads = 2});
-        std::size_t const per_block = (layout.attention_input != input::none ? 1U : 0U) + (layout.attention_output ? 1U : 0U)
-                                      + (layout.mlp_input ? 1U : 0U) + (layout.mlp_output ? 1U : 0U);
+        std::size_t per_block = 0;
+        for (adapter_site const each : {adapter_site::T_Adapter_in, adapter_site::T_Adapter_in_q, adapter_site::S_Adapter, adapter_site::MLP_Adapter, adapter_site::MLP_Adapter_out})
+            per_block += layout.has(each) ? 1U : 0U;
         CHECK(proof.layers.size() == 2 * per_block);
         CHECK(proof.max_ulp() <= 0.5001);
         CHECK(proof.max_ulp() > 0);
@@ -120,7 +120,7 @@ TEST_CASE("merge: the scale applies to weight and bias, and is never guessed") {
 
 TEST_CASE("merge: refuses what is not finite and leaves everything as it was") {
     auto weights = random_model(full);
-    weights.blocks[1].adapters.MLP_Adapter->D_fc2.weight.as<float>()[3] = std::numeric_limits<float>::quiet_NaN();
+    weights.adapters.blocks[1][adapter_site::MLP_Adapter]->D_fc2.weight.as<float>()[3] = std::numeric_limits<float>::quiet_NaN();
     CHECK(refusal(weights) == error_code::nonfinite_merge);
     weights = random_model(full);
     weights.blocks[0].out_proj.weight.as<float>()[3] = std::numeric_limits<float>::infinity();
@@ -205,7 +205,7 @@ TEST_CASE("merge: the tolerance is that of the coarsest merged tensor, whatever 
         auto weights = random_model(full);
         for (auto const& [block, type] : types) {
             auto& linear = weights.blocks[block].c_fc;
-            auto& adapter = *weights.blocks[block].adapters.MLP_Adapter;
+            auto& adapter = *weights.adapters.blocks[block][adapter_site::MLP_Adapter];
             for (auto* tensor : {&linear.weight, &linear.bias, &adapter.D_fc1.weight, &adapter.D_fc1.bias, &adapter.D_fc2.weight, &adapter.D_fc2.bias}) convert(*tensor, type);
         }
         auto const result = merge(weights);
@@ -233,8 +233,8 @@ TEST_CASE("merge: what is refused says at which step") {
 
     // One row of c_fc whose product cancels: two orders of it differ by more than a unit, and no probe is asked.
     vit_config const config{{.image_size = 16, .patch_size = 8, .frames = 2, .width = 24, .layers = 2, .heads = 3, .mlp_width = 1, .classes = 6}, frame_map<>{3}, 1.0};
-    auto weights = random_weights<with_adapters>(config, {input::none, false, true, false, 3}, {.seed = 3});
-    std::tie(weights.blocks[1].c_fc, *weights.blocks[1].adapters.MLP_Adapter) = cancelling_merge(24);
+    auto weights = random_weights<with_adapters>(config, {{adapter_site::MLP_Adapter}, 3}, {.seed = 3});
+    std::tie(weights.blocks[1].c_fc, *weights.adapters.blocks[1][adapter_site::MLP_Adapter]) = cancelling_merge(24);
     std::string const text = refusal_text(weights);
     CAPTURE(text);
     CHECK(text.starts_with("resblocks.1.mlp.c_fc: merge: a stored weight is "));
@@ -247,7 +247,7 @@ TEST_CASE("merge: what is refused says at which step") {
 }
 
 TEST_CASE("merge: tensors without an adapter are copies, in their own type, and the proof names what was merged") {
-    auto weights = random_model({input::shared, false, true, false, 5});
+    auto weights = random_model({{adapter_site::T_Adapter_in, adapter_site::MLP_Adapter}, 5});
     convert(weights.conv1, dtype::f16);
     convert(weights.ln_pre.weight, dtype::bf16);
     convert(weights.blocks[1].c_proj.weight, dtype::bf16);
@@ -265,7 +265,7 @@ TEST_CASE("merge: tensors without an adapter are copies, in their own type, and 
         CHECK(proof.layers[i].type == dtype::f32);
         CHECK(proof.layers[i].report.holds());
     }
-    auto const separate = merge(random_model({input::separate, true, false, true, 5}));
+    auto const separate = merge(random_model({{adapter_site::T_Adapter_in_q, adapter_site::T_Adapter_in_k, adapter_site::T_Adapter_in_v, adapter_site::S_Adapter, adapter_site::MLP_Adapter_out}, 5}));
     CHECK(separate.proof.layers[0].adapter == "T_Adapter_in_q, _k, _v");
     CHECK((separate.proof.layers[1].linear == "resblocks.0.attn.out_proj" && separate.proof.layers[1].adapter == "S_Adapter"));
     CHECK((separate.proof.layers[2].linear == "resblocks.0.mlp.c_proj" && separate.proof.layers[2].adapter == "MLP_Adapter_out"));

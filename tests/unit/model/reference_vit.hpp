@@ -69,29 +69,31 @@ inline matrix attention(zeroi2v::vit_config const& config, matrix const& q, matr
 }
 
 template <class Adapters>
-void block(zeroi2v::vit_weights<Adapters> const& weights, zeroi2v::vit_block<Adapters> const& b, matrix& x) {
+void block(zeroi2v::vit_weights<Adapters> const& weights, std::size_t i, matrix& x) {
+    using enum zeroi2v::adapter_site;
+    zeroi2v::vit_block const& b = weights.blocks[i];
     auto const& config = weights.config;
     double const scale = config.adapter_scale().value_or(0);
-    zeroi2v::with_adapters none;
-    auto const& a = [&]() -> zeroi2v::with_adapters const& {
-        if constexpr (Adapters::present) return b.adapters;
+    zeroi2v::block_adapters none;
+    auto const& a = [&]() -> zeroi2v::block_adapters const& {
+        if constexpr (Adapters::present) return weights.adapters.blocks[i];
         else return none;
     }();
     matrix const normed = layer_norm(x, b.ln_1);
     matrix parts[3];
-    std::optional<zeroi2v::stored_linear_adapter> const* const separate[3]{&a.T_Adapter_in_q, &a.T_Adapter_in_k, &a.T_Adapter_in_v};
+    std::optional<zeroi2v::stored_linear_adapter> const* const separate[3]{&a[T_Adapter_in_q], &a[T_Adapter_in_k], &a[T_Adapter_in_v]};
     for (std::size_t j = 0; j < 3; ++j) {
-        matrix const all = linear(adapter(adapter(normed, a.T_Adapter_in, scale), *separate[j], scale), b.in_proj);
+        matrix const all = linear(adapter(adapter(normed, a[T_Adapter_in], scale), *separate[j], scale), b.in_proj);
         for (auto const& row : all)
             parts[j].emplace_back(row.begin() + static_cast<long>(j * config.width()), row.begin() + static_cast<long>((j + 1) * config.width()));
     }
-    matrix const attended = adapter(linear(attention(config, parts[0], parts[1], parts[2]), b.out_proj), a.S_Adapter, scale);
+    matrix const attended = adapter(linear(attention(config, parts[0], parts[1], parts[2]), b.out_proj), a[S_Adapter], scale);
     for (std::size_t n = 0; n < x.size(); ++n)
         for (std::size_t c = 0; c < x[n].size(); ++c) x[n][c] += attended[n][c];
-    matrix hidden = linear(adapter(layer_norm(x, b.ln_2), a.MLP_Adapter, scale), b.c_fc);
+    matrix hidden = linear(adapter(layer_norm(x, b.ln_2), a[MLP_Adapter], scale), b.c_fc);
     for (auto& row : hidden)
         for (double& v : row) v = v / (1 + std::exp(-1.702 * v));
-    matrix const out = adapter(linear(hidden, b.c_proj), a.MLP_Adapter_out, scale);
+    matrix const out = adapter(linear(hidden, b.c_proj), a[MLP_Adapter_out], scale);
     for (std::size_t n = 0; n < x.size(); ++n)
         for (std::size_t c = 0; c < x[n].size(); ++c) x[n][c] += out[n][c];
 }
@@ -121,7 +123,7 @@ matrix tokens(zeroi2v::vit_weights<Adapters> const& weights, zeroi2v::view<float
             x.push_back(row);
         }
     x = layer_norm(x, weights.ln_pre);
-    for (std::size_t i = 0; i < layers; ++i) block(weights, weights.blocks[i], x);
+    for (std::size_t i = 0; i < layers; ++i) block(weights, i, x);
     return x;
 }
 

@@ -63,12 +63,11 @@ std::vector<float> logits_of(auto const& engine, view<float const, 4> clip, vit_
     return logits;
 }
 
-using input = adapter_layout::input;
-std::vector<adapter_layout> const layouts{{input::shared, true, true, true, 5},
-                                          {input::shared, true, true, false, 5},
-                                          {input::shared, false, true, false, 1},
-                                          {input::separate, true, true, true, 5},
-                                          {input::none, true, false, false, 40}};
+std::vector<adapter_layout> const layouts{{{adapter_site::T_Adapter_in, adapter_site::S_Adapter, adapter_site::MLP_Adapter, adapter_site::MLP_Adapter_out}, 5},
+                                          {{adapter_site::T_Adapter_in, adapter_site::S_Adapter, adapter_site::MLP_Adapter}, 5},
+                                          {{adapter_site::T_Adapter_in, adapter_site::MLP_Adapter}, 1},
+                                          {{adapter_site::T_Adapter_in_q, adapter_site::T_Adapter_in_k, adapter_site::T_Adapter_in_v, adapter_site::S_Adapter, adapter_site::MLP_Adapter, adapter_site::MLP_Adapter_out}, 5},
+                                          {{adapter_site::S_Adapter}, 40}};
 
 std::atomic<bool> counting{false};
 std::atomic<int> allocations{0};
@@ -272,7 +271,7 @@ workspace_sizes counted_sizes(Engine const& engine, adapter_layout const& layout
     sizes.narrow = c.width();
     sizes.hidden = c.mlp_width();
     sizes.rank = layout.any() ? layout.rank : 0;
-    sizes.adapted = layout.attention_input == input::separate ? c.width() : 0;
+    sizes.adapted = adapts_parts(layout) ? c.width() : 0;
     sizes.attention = engine.kernels().attention_scratch(c.tokens(), c.head_dim());
     auto const product = [&](std::size_t out, std::size_t in) {
         std::vector<float> const zeros(out * in);
@@ -416,8 +415,9 @@ TEST_CASE("vit_engine: what it says of itself, and what it cannot be made of") {
             bytes += packed_matrix{kept.kernels(), dtype::f32, block.in_proj.weight, &block.in_proj.bias, {.first_row = 36}}.byte_size();
         }
         for (auto const* linear : {&block.out_proj, &block.c_fc, &block.c_proj}) packed(linear->weight, &linear->bias);
-        for (auto const* adapter : {&*block.adapters.T_Adapter_in, &*block.adapters.S_Adapter, &*block.adapters.MLP_Adapter, &*block.adapters.MLP_Adapter_out})
-            for (auto const* linear : {&adapter->D_fc1, &adapter->D_fc2}) packed(linear->weight, &linear->bias);
+        for (auto const& adapter : weights.adapters.blocks[i].at)
+            if (adapter)
+                for (auto const* linear : {&adapter->D_fc1, &adapter->D_fc2}) packed(linear->weight, &linear->bias);
     }
     CHECK(kept.weight_bytes() == bytes);
 }

@@ -37,10 +37,15 @@ TEST_CASE("vit_weights: the visitor lists exactly the official tensors") {
     CHECK(names(merged_vit{small_config(), adapter_layout::none()}).size() == 22);
     CHECK(names(merged_vit{small_config(), default_adapters(48)}).size() == 22); // a merged type has no adapters, whatever it is told
     adapter_layout separate = default_adapters(48);
-    separate.attention_input = adapter_layout::input::separate;
+    separate.sites.erase(adapter_site::T_Adapter_in);
+    for (adapter_site const each : {adapter_site::T_Adapter_in_q, adapter_site::T_Adapter_in_k, adapter_site::T_Adapter_in_v}) separate.sites.insert(each);
     CHECK(names(adapted_vit{small_config(), separate}).size() == 38 + 8);
-    CHECK(sizeof(vit_block<no_adapters>) < sizeof(vit_block<with_adapters>));
-    CHECK(sizeof(vit_block<no_adapters>) == 6 * sizeof(stored_linear)); // not a byte for adapters
+    struct alone : vit_backbone {
+        vit_config config;
+        adapter_layout layout;
+    };
+    CHECK(sizeof(merged_vit) == sizeof(alone)); // not a byte for adapters
+    CHECK(sizeof(adapted_vit) > sizeof(alone));
 }
 
 TEST_CASE("vit_weights: parameter counts of the released sizes") {
@@ -67,12 +72,12 @@ TEST_CASE("draw_missing: what is drawn, what is kept, and the same bits every ti
     CHECK(deviation(zero.temporal_embedding) == 0);
     CHECK(deviation(zero.ln_pre.weight) == 1);
     CHECK(deviation(zero.ln_pre.bias) == 0);
-    auto const& trained = *zero.blocks[0].adapters.S_Adapter;
+    auto const& trained = *zero.adapters.blocks[0][adapter_site::S_Adapter];
     CHECK(deviation(trained.D_fc1.weight) == doctest::Approx(0.02).epsilon(0.1));
     CHECK(deviation(trained.D_fc1.bias) == 0);
     CHECK(deviation(trained.D_fc2.weight) == 0);
-    CHECK(deviation(random.blocks[0].adapters.S_Adapter->D_fc2.weight) == doctest::Approx(0.02).epsilon(0.1));
-    CHECK(deviation(random.blocks[0].adapters.S_Adapter->D_fc2.bias) > 0.01);
+    CHECK(deviation(random.adapters.blocks[0][adapter_site::S_Adapter]->D_fc2.weight) == doctest::Approx(0.02).epsilon(0.1));
+    CHECK(deviation(random.adapters.blocks[0][adapter_site::S_Adapter]->D_fc2.bias) > 0.01);
     // A tensor's numbers depend on its name and the seed alone.
     CHECK(std::memcmp(zero.conv1.bytes().data(), plain.conv1.bytes().data(), plain.conv1.byte_size()) == 0);
     CHECK(zero.conv1.as<float>()[0] != zero.blocks[0].c_fc.weight.as<float>()[0]);
@@ -88,7 +93,7 @@ TEST_CASE("draw_missing: what is drawn, what is kept, and the same bits every ti
 
 TEST_CASE("vit_weights: name, shape and role of every tensor, in order") {
     vit_config const config{{.image_size = 16, .patch_size = 8, .frames = 3, .width = 12, .layers = 2, .heads = 3, .mlp_width = 20, .classes = 5}, frame_map<>{3}, 0.5};
-    adapted_vit const weights{config, {adapter_layout::input::separate, true, false, true, 7}};
+    adapted_vit const weights{config, {{adapter_site::T_Adapter_in_q, adapter_site::T_Adapter_in_k, adapter_site::T_Adapter_in_v, adapter_site::S_Adapter, adapter_site::MLP_Adapter_out}, 7}};
     using r = parameter_role;
     struct row { std::string name; shape sizes; r role; };
     std::vector<row> expected{{"backbone.class_embedding", {12}, r::embedding},
@@ -139,20 +144,16 @@ TEST_CASE("vit_weights: name, shape and role of every tensor, in order") {
 }
 
 TEST_CASE("adapter_layout: any, none, and which adapters a model has") {
-    using input = adapter_layout::input;
     CHECK_FALSE(adapter_layout::none().any());
-    CHECK(adapter_layout::none() == adapter_layout{input::none, false, false, false, 0});
-    for (adapter_layout const& one : {adapter_layout{input::shared, false, false, false, 1}, {input::separate, false, false, false, 1}, {input::none, true, false, false, 1},
-                                      {input::none, false, true, false, 1}, {input::none, false, false, true, 1}}) {
+    CHECK(adapter_layout::none() == adapter_layout{{}, 0});
+    for (adapter_layout const& one : {adapter_layout{{adapter_site::T_Adapter_in}, 1}, {{adapter_site::T_Adapter_in_q, adapter_site::T_Adapter_in_k, adapter_site::T_Adapter_in_v}, 1}, {{adapter_site::S_Adapter}, 1},
+                                      {{adapter_site::MLP_Adapter}, 1}, {{adapter_site::MLP_Adapter_out}, 1}}) {
         CHECK(one.any());
         adapted_vit const weights{small_config(), one};
-        auto const& a = weights.blocks[0].adapters;
-        CHECK(a.T_Adapter_in.has_value() == (one.attention_input == input::shared));
-        for (auto const* each : {&a.T_Adapter_in_q, &a.T_Adapter_in_k, &a.T_Adapter_in_v}) CHECK(each->has_value() == (one.attention_input == input::separate));
-        CHECK((a.S_Adapter.has_value() == one.attention_output && a.MLP_Adapter.has_value() == one.mlp_input && a.MLP_Adapter_out.has_value() == one.mlp_output));
+        for (adapter_site_info const& each : adapter_sites) CHECK(weights.adapters.blocks[0][each.site].has_value() == one.has(each.site));
     }
     CHECK(merged_vit{small_config(), default_adapters(48)}.layout == adapter_layout::none());
-    CHECK(default_adapters(48) == adapter_layout{input::shared, true, true, true, 12});
+    CHECK(default_adapters(48) == adapter_layout{{adapter_site::T_Adapter_in, adapter_site::S_Adapter, adapter_site::MLP_Adapter, adapter_site::MLP_Adapter_out}, 12});
     CHECK(default_adapters(3).rank == 1);
 }
 

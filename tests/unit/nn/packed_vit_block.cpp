@@ -28,23 +28,35 @@ std::vector<float> normal(std::size_t count, std::uint64_t seed) {
     return values;
 }
 
+struct no_adapters {
+    static constexpr bool present = false;
+};
+struct with_adapters : block_adapters {
+    static constexpr bool present = true;
+};
+
 template <class Adapters>
-vit_block<Adapters> drawn_block(bool separate) {
-    vit_block<Adapters> block;
-    if constexpr (Adapters::present) {
-        auto& a = block.adapters;
-        for (auto* each : {&a.S_Adapter, &a.MLP_Adapter, &a.MLP_Adapter_out}) each->emplace();
-        if (separate)
-            for (auto* each : {&a.T_Adapter_in_q, &a.T_Adapter_in_k, &a.T_Adapter_in_v}) each->emplace();
-        else a.T_Adapter_in.emplace();
-    }
+struct drawn {
+    vit_block block;
+    Adapters adapters;
+};
+
+template <class Adapters>
+drawn<Adapters> drawn_block(bool separate) {
+    drawn<Adapters> result;
     std::uint64_t seed = 0;
-    for_each_tensor(block, "", width, mlp, rank, [&](std::string const&, stored_tensor& tensor, shape const& sizes, parameter_role) {
+    auto const draw = [&](std::string const&, stored_tensor& tensor, shape const& sizes, parameter_role) {
         tensor = stored_tensor{dtype::f32, sizes};
         auto const values = normal(tensor.count(), ++seed);
         std::transform(values.begin(), values.end(), tensor.template as<float>().begin(), [](float x) { return 0.3F * x; });
-    });
-    return block;
+    };
+    for_each_tensor("", {width, mlp, rank}, draw, result.block);
+    if constexpr (Adapters::present) {
+        for (adapter_site_info const& each : adapter_sites)
+            if (each.linear != block_linear::in_proj || separate == (each.rows != adapter_rows::all)) result.adapters[each.site].emplace();
+        for_each_adapter_tensor("", {width, mlp, rank}, draw, result.adapters);
+    }
+    return result;
 }
 
 /// Scratch of one thread for `rows` rows.
@@ -63,8 +75,8 @@ struct room {
 };
 
 template <class Adapters>
-packed_vit_block<Adapters> packed(vit_block<Adapters>& block, bool q_apart, dtype type = dtype::f32) {
-    return {block, q_apart, {&default_kernels<>(), type, 0.5}, [](stored_tensor const&) {}};
+packed_vit_block<Adapters> packed(drawn<Adapters>& from, bool q_apart, dtype type = dtype::f32) {
+    return {from.block, from.adapters, q_apart, {&default_kernels<>(), type, 0.5}, [](stored_tensor const&) {}};
 }
 
 /// Rows of `columns` values that lie `stride` apart, with sentinels between them.
@@ -96,7 +108,8 @@ void check_rows_and_strides(bool separate, dtype type) {
     auto block = drawn_block<Adapters>(separate);
     for (bool const q_apart : {false, true}) {
         auto const of = packed(block, q_apart, type);
-        auto const x = normal(rows * width, 90), attended = normal(rows * width, 91);
+        auto const x = normal(rows * width, 90);
+        auto attended = normal(rows * width, 91);
         room whole{of, rows};
         std::vector<float> qkv(rows * 3 * width, untouched), out = x;
         of.before_attention(x.data(), qkv.data(), rows, true, whole.scratch);
@@ -157,13 +170,13 @@ TEST_CASE("every matrix of a block is counted, adapters' both") {
             CHECK(up == adapters);
             CHECK(of.bytes() == bytes);
             CHECK(of.rank() == rank);
-            CHECK(of.separate_inputs() == separate);
+            CHECK(of.adapts_parts() == separate);
             CHECK((of.width() == width && of.mlp_width() == mlp));
         }
     auto plain = drawn_block<no_adapters>(false);
     auto const of = packed(plain, false);
     CHECK(of.rank() == 0);
-    CHECK_FALSE(of.separate_inputs());
+    CHECK_FALSE(of.adapts_parts());
     std::size_t matrices = 0;
     of.for_each_matrix([&](packed_matrix const&) { ++matrices; });
     CHECK(matrices == 4);
@@ -172,14 +185,14 @@ TEST_CASE("every matrix of a block is counted, adapters' both") {
 TEST_CASE("each matrix is released once it is packed, and nothing else") {
     auto block = drawn_block<with_adapters>(false);
     std::vector<stored_tensor const*> released;
-    packed_vit_block<with_adapters> const of{block, false, {&default_kernels<>(), dtype::f32, 0.5}, [&](stored_tensor const& tensor) { released.push_back(&tensor); }};
-    CHECK(released == std::vector<stored_tensor const*>{&block.in_proj.weight, &block.out_proj.weight, &block.c_fc.weight, &block.c_proj.weight});
+    packed_vit_block<with_adapters> const of{block.block, block.adapters, false, {&default_kernels<>(), dtype::f32, 0.5}, [&](stored_tensor const& tensor) { released.push_back(&tensor); }};
+    CHECK(released == std::vector<stored_tensor const*>{&block.block.in_proj.weight, &block.block.out_proj.weight, &block.block.c_fc.weight, &block.block.c_proj.weight});
 }
 
 TEST_CASE("the largest rank of adapters counts, and the scale is multiplied into the second of an adapter") {
     auto block = drawn_block<with_adapters>(false);
-    block.adapters.S_Adapter->D_fc1 = {stored_tensor::zeros(dtype::f32, {9, width}), stored_tensor::zeros(dtype::f32, {9})};
-    block.adapters.S_Adapter->D_fc2.weight = stored_tensor::zeros(dtype::f32, {width, 9});
+    block.adapters[adapter_site::S_Adapter]->D_fc1 = {stored_tensor::zeros(dtype::f32, {9, width}), stored_tensor::zeros(dtype::f32, {9})};
+    block.adapters[adapter_site::S_Adapter]->D_fc2.weight = stored_tensor::zeros(dtype::f32, {width, 9});
     CHECK(packed(block, false).rank() == 9);
-    CHECK_THROWS_AS((packed_vit_block<with_adapters>{block, false, {&default_kernels<>(), dtype::f32, std::nullopt}, [](stored_tensor const&) {}}), std::bad_optional_access);
+    CHECK_THROWS_AS((packed_vit_block<with_adapters>{block.block, block.adapters, false, {&default_kernels<>(), dtype::f32, std::nullopt}, [](stored_tensor const&) {}}), std::bad_optional_access);
 }

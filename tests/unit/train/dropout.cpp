@@ -15,7 +15,6 @@ using namespace zeroi2v::test;
 
 namespace {
 
-using input = adapter_layout::input;
 
 /// The loss of step 0 with one tensor moved along `direction`: the same values are dropped as long as the step is.
 double loss_at(trainer& training, training_state const& from, std::size_t which, std::vector<double> const& direction, double by, batch const& data) {
@@ -69,12 +68,12 @@ outcome worst_slope(vit_config const& config, adapter_layout const& layout, trai
 } // namespace
 
 TEST_CASE("gradients with values dropped, of every adapter of small models, are those of the loss with the same values dropped") {
-    for (input const inputs : {input::shared, input::separate})
+    for (adapter_site_set const& inputs : {shared_sites, separate_sites})
         for (trainable_set const set : {trainable_set::only_adapters(), trainable_set::all()})
             for (std::size_t const layers : {1U, 2U}) {
                 vit_config const config{{.image_size = 6, .patch_size = 2, .frames = 3, .width = 12, .layers = layers, .heads = 3, .mlp_width = 14, .classes = 5},
                                         frame_map<>::from_offsets({-1, 1, 0}), 0.7};
-                adapter_layout const layout{inputs, true, true, true, 6};
+                adapter_layout const layout{inputs, 6};
                 auto const found = worst_slope(config, layout, {.trainable = set, .adapter_dropout = 0.4, .head_dropout = 0.4, .seed = 8, .recompute = layers == 2});
                 MESSAGE(found.tensors << " tensors, worst " << found.worst << " of " << found.name);
                 CHECK(found.tensors > (set == trainable_set::all() ? 20 : 12) * layers);
@@ -86,8 +85,8 @@ TEST_CASE("gradients with values dropped where threads take their rows in severa
     vit_config const config{{.image_size = 40, .patch_size = 4, .frames = 4, .width = 12, .layers = 2, .heads = 3, .mlp_width = 14, .classes = 5},
                             frame_map<>::from_offsets({-1, 1, 2}), 0.5};
     REQUIRE(config.frames() * config.tokens() > 320);
-    for (input const inputs : {input::shared, input::separate}) {
-        auto const found = worst_slope(config, {inputs, true, true, true, 3}, {.adapter_dropout = 0.4, .head_dropout = 0.4, .seed = 8, .clips_at_once = 1});
+    for (adapter_site_set const& inputs : {shared_sites, separate_sites}) {
+        auto const found = worst_slope(config, {inputs, 3}, {.adapter_dropout = 0.4, .head_dropout = 0.4, .seed = 8, .clips_at_once = 1});
         MESSAGE(found.tensors << " tensors, worst " << found.worst << " of " << found.name);
         CHECK(found.tensors > 20);
         CHECK_MESSAGE(found.worst < 0.01, found.name);
@@ -97,8 +96,8 @@ TEST_CASE("gradients with values dropped where threads take their rows in severa
 TEST_CASE("gradients with values dropped where the class tokens of many frames are taken in several blocks") {
     vit_config const config{{.image_size = 2, .patch_size = 2, .frames = 330, .width = 12, .layers = 2, .heads = 3, .mlp_width = 14, .classes = 5}, frame_map<>::from_offsets({-1, 1, 2}), 0.5};
     REQUIRE(config.frames() > 320); // more than one block of rows on every instruction set
-    for (input const inputs : {input::shared, input::separate}) {
-        auto const found = worst_slope(config, {inputs, true, true, true, 3}, {.adapter_dropout = 0.4, .head_dropout = 0.4, .seed = 8, .clips_at_once = 1});
+    for (adapter_site_set const& inputs : {shared_sites, separate_sites}) {
+        auto const found = worst_slope(config, {inputs, 3}, {.adapter_dropout = 0.4, .head_dropout = 0.4, .seed = 8, .clips_at_once = 1});
         MESSAGE(found.tensors << " tensors, worst " << found.worst << " of " << found.name);
         CHECK(found.tensors > 20);
         CHECK_MESSAGE(found.worst < 0.01, found.name);
@@ -107,7 +106,7 @@ TEST_CASE("gradients with values dropped where the class tokens of many frames a
 
 TEST_CASE("logits drop nothing, and a loss without dropout is theirs") {
     auto const config = small_config();
-    adapter_layout const layout{input::shared, true, true, true, 5};
+    adapter_layout const layout{shared_sites, 5};
     batch const data{config, 2, {7}, 1};
     trainer plain{lively(config, layout, 4), {.adapter_dropout = 0, .head_dropout = 0, .kernels = &best_kernels()}};
     dynamic_tensor<float, 2> logits{std::size_t{2}, std::size_t{7}}, same{std::size_t{2}, std::size_t{7}};

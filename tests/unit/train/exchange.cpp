@@ -143,7 +143,7 @@ vit_config small_config() {
             frame_map<>{4, {{.head = 0, .offset = -1}, {.head = 1, .offset = 1}}}, 0.5};
 }
 
-adapted_vit small_model(std::uint64_t seed = 4) { return random_weights<with_adapters>(small_config(), {adapter_layout::input::shared, true, true, true, 5}, {.seed = seed, .adapters = adapter_init::random}); }
+adapted_vit small_model(std::uint64_t seed = 4) { return random_weights<with_adapters>(small_config(), {{adapter_site::T_Adapter_in, adapter_site::S_Adapter, adapter_site::MLP_Adapter, adapter_site::MLP_Adapter_out}, 5}, {.seed = seed, .adapters = adapter_init::random}); }
 
 struct clip_batch {
     std::vector<float> values;

@@ -17,7 +17,9 @@
 
 namespace zeroi2v::test {
 
-using input = adapter_layout::input;
+inline constexpr adapter_site_set shared_sites{adapter_site::T_Adapter_in, adapter_site::S_Adapter, adapter_site::MLP_Adapter, adapter_site::MLP_Adapter_out};
+inline constexpr adapter_site_set separate_sites{adapter_site::T_Adapter_in_q, adapter_site::T_Adapter_in_k, adapter_site::T_Adapter_in_v, adapter_site::S_Adapter,
+                                                 adapter_site::MLP_Adapter, adapter_site::MLP_Adapter_out};
 
 /// Weights far from their beginnings, so that every derivative is there.
 inline adapted_vit lively(vit_config const& config, adapter_layout const& layout, std::uint64_t seed) {

@@ -17,10 +17,9 @@ using namespace zeroi2v::test;
 
 namespace {
 
-using input = adapter_layout::input;
 constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 
-adapter_layout const shared_layout{input::shared, true, true, true, 5};
+adapter_layout const shared_layout{shared_sites, 5};
 
 template <class Act>
 std::string words_of(Act&& act) {
@@ -317,9 +316,10 @@ TEST_CASE("memory(): each part is what it is made of") {
                 count(model.head);
                 for (auto const& block : model.blocks) {
                     for (auto const& part : block.in_proj) count(part.linear);
-                    for (auto const* adapter : {&block.T_Adapter_in, &block.S_Adapter, &block.MLP_Adapter, &block.MLP_Adapter_out}) {
-                        count((*adapter)->down);
-                        count((*adapter)->up);
+                    CHECK(block.adapters().size() == 4);
+                    for (training_adapter const& adapter : block.adapters()) {
+                        count(adapter.down);
+                        count(adapter.up);
                     }
                     for (auto const* linear : {&block.out_proj, &block.c_fc, &block.c_proj}) count(*linear);
                 }

@@ -68,7 +68,7 @@ std::map<std::string, double> errors_of(trained_tensors const& trained, std::spa
 } // namespace
 
 TEST_CASE("gradients of every parameter of tiny models against central differences in double") {
-    adapter_layout const all{input::shared, true, true, true, 2}, separate{input::separate, true, true, true, 2};
+    adapter_layout const all{shared_sites, 2}, separate{separate_sites, 2};
     trainable_set no_time = trainable_set::only_adapters();
     no_time.temporal_embedding = false;
     std::vector<tiny_case> const cases{
@@ -76,18 +76,18 @@ TEST_CASE("gradients of every parameter of tiny models against central differenc
         {"q, k, v adapters, everything", separate, trainable_set::all(), {2, -2, 5}, {5}},
         {"adapters", all, trainable_set::only_adapters(), {-1, 1, -7}, {2, 3}},
         {"q, k, v adapters", separate, no_time, {1, 0, -1}, {5}},
-        {"one adapter after the MLP left out", {input::shared, true, true, false, 2}, no_time, {-1, 2, 0}, {5}},
-        {"attention's output without adapter", {input::shared, false, true, false, 2}, trainable_set::only_adapters(), {0, 1, 0}, {5}},
-        {"only the MLP's adapters", {input::none, false, true, true, 2}, no_time, {0, 1, -1}, {5}},
+        {"one adapter after the MLP left out", {{adapter_site::T_Adapter_in, adapter_site::S_Adapter, adapter_site::MLP_Adapter}, 2}, no_time, {-1, 2, 0}, {5}},
+        {"attention's output without adapter", {{adapter_site::T_Adapter_in, adapter_site::MLP_Adapter}, 2}, trainable_set::only_adapters(), {0, 1, 0}, {5}},
+        {"only the MLP's adapters", {{adapter_site::MLP_Adapter, adapter_site::MLP_Adapter_out}, 2}, no_time, {0, 1, -1}, {5}},
         {"no adapters, everything", adapter_layout::none(), trainable_set::all(), {0, 0, 0}, {5}},
         {"head", all, trainable_set::only_head(), {-1, 1, 0}, {5}},
         {"temporal embedding", all, {false, true, false, false, false}, {-1, 1, 0}, {5}},
         {"ln_post", all, {false, false, true, false, false}, {-1, 1, 0}, {5}},
-        {"image model", {input::shared, true, false, true, 2}, {false, false, false, false, true}, {-1, 1, 0}, {5}},
+        {"image model", {{adapter_site::T_Adapter_in, adapter_site::S_Adapter, adapter_site::MLP_Adapter_out}, 2}, {false, false, false, false, true}, {-1, 1, 0}, {5}},
     };
     for (auto const& c : cases)
         for (std::size_t const layers : {2U, 1U}) {
-            if (layers == 1 && c.layout.attention_input != input::separate) continue;
+            if (layers == 1 && !adapts_parts(c.layout)) continue;
             CAPTURE(std::string{c.name});
             vit_config const config{{.image_size = 4, .patch_size = 2, .frames = 3, .width = 6, .layers = layers, .heads = 3, .mlp_width = 7, .classes = 5},
                                     frame_map<>::from_offsets({c.offsets[0], c.offsets[1], c.offsets[2]}), 0.7};
@@ -112,7 +112,7 @@ TEST_CASE("gradients of every parameter of tiny models against central differenc
 TEST_CASE("the comparison with central differences fails for a wrong gradient") {
     // A map of another direction has the same sizes and another gradient; so has one float that is off, or no number.
     vit_sizes const sizes{.image_size = 4, .patch_size = 2, .frames = 3, .width = 6, .layers = 1, .heads = 3, .mlp_width = 7, .classes = 5};
-    adapter_layout const layout{input::shared, true, true, true, 2};
+    adapter_layout const layout{shared_sites, 2};
     vit_config const right{sizes, frame_map<>::from_offsets({-1, 1, 0}), 0.7}, wrong{sizes, frame_map<>::from_offsets({1, -1, 0}), 0.7};
     batch const data{right, 1, {5}, 3};
     trainer a{lively(right, layout, 5), {.adapter_dropout = 0, .head_dropout = 0, .kernels = &best_kernels()}};
@@ -142,7 +142,7 @@ TEST_CASE("the comparison with central differences fails for a wrong gradient") 
 TEST_CASE("gradients of a larger model along 64 random directions") {
     vit_config const config{{.image_size = 16, .patch_size = 4, .frames = 4, .width = 24, .layers = 2, .heads = 4, .mlp_width = 40, .classes = 9},
                             frame_map<>::from_offsets({-1, 1, 2, 0}), 0.5};
-    adapter_layout const layout{input::shared, true, true, true, 6};
+    adapter_layout const layout{shared_sites, 6};
     batch const data{config, 1, {9}, 8};
     for (trainable_set const set : {trainable_set::only_adapters(), trainable_set::all()}) {
         trainer training{lively(config, layout, 2), {.trainable = set, .adapter_dropout = 0, .head_dropout = 0, .kernels = &best_kernels()}};
@@ -173,7 +173,7 @@ TEST_CASE("gradients of a larger model along 64 random directions") {
 
 TEST_CASE("the same bits for every number of threads, of clips at once, of pieces, and with activations made again") {
     auto const config = small_config();
-    adapter_layout const layout{input::shared, true, true, true, 5};
+    adapter_layout const layout{shared_sites, 5};
     batch const data{config, 7, {7}, 1};
     for (trainable_set const set : {trainable_set::only_adapters(), trainable_set::all()}) {
         trainer_options const base{.trainable = set, .label_smoothing = 0.1, .adapter_dropout = 0.2, .head_dropout = 0.5, .seed = 11, .clips_at_once = 1, .kernels = &best_kernels()};
@@ -211,9 +211,9 @@ TEST_CASE("the same bits where threads take their rows in several blocks") {
                             frame_map<>::from_offsets({-1, 1, 2, 0}), 0.5};
     REQUIRE(config.frames() * config.tokens() > 320); // more than one block of rows on every instruction set
     batch const data{config, 1, {5}, 3};
-    for (input const inputs : {input::shared, input::separate})
+    for (adapter_site_set const& inputs : {shared_sites, separate_sites})
         for (trainable_set const set : {trainable_set::only_adapters(), trainable_set::all()}) {
-            adapter_layout const layout{inputs, true, true, true, 5};
+            adapter_layout const layout{inputs, 5};
             auto const trained = [&](std::size_t threads, bool recompute) {
                 trainer_options options{.trainable = set, .adapter_dropout = 0.2, .head_dropout = 0, .seed = 5};
                 options.threads = threads;
@@ -231,7 +231,7 @@ TEST_CASE("the same bits where threads take their rows in several blocks") {
 
 TEST_CASE("a frozen tensor keeps its bits and its dtype; the loss goes down") {
     auto const config = small_config();
-    adapter_layout const layout{input::separate, true, true, true, 5};
+    adapter_layout const layout{separate_sites, 5};
     batch const data{config, 4, {7}, 1};
     trainer training{lively(config, layout, 4), {.adapter_dropout = 0, .head_dropout = 0, .threads = 2, .kernels = &best_kernels()}};
     auto const before = lively(config, layout, 4);
@@ -261,7 +261,7 @@ TEST_CASE("a frozen tensor keeps its bits and its dtype; the loss goes down") {
 
 TEST_CASE("state: N steps and M more from it are N + M steps, in every bit; another model's is refused and changes nothing") {
     auto const config = small_config();
-    adapter_layout const layout{input::shared, true, true, true, 5};
+    adapter_layout const layout{shared_sites, 5};
     batch const data{config, 3, {7}, 1};
     trainer_options const options{.adapter_dropout = 0.1, .head_dropout = 0.5, .seed = 3, .threads = 2, .kernels = &best_kernels()};
     trainer straight{lively(config, layout, 4), options}, before{lively(config, layout, 4), options}, after{lively(config, layout, 9), options};
@@ -291,7 +291,7 @@ TEST_CASE("state: N steps and M more from it are N + M steps, in every bit; anot
 
 TEST_CASE("a loss, a gradient or a step that is not finite stops with its step and tensor and changes nothing") {
     auto const config = small_config();
-    adapter_layout const layout{input::shared, true, true, true, 5};
+    adapter_layout const layout{shared_sites, 5};
     batch data{config, 3, {7}, 1};
     trainer training{lively(config, layout, 4), {.kernels = &best_kernels()}}, twin{lively(config, layout, 4), {.kernels = &best_kernels()}};
     training.step(data.clips(), data.labels, 1e-3);
@@ -324,7 +324,7 @@ TEST_CASE("what cannot be trained is refused") {
     CHECK_THROWS_AS((trainer{lively(config, adapter_layout::none(), 1), {.trainable = {true, false, false, false, false}}}), model_error);
     CHECK_THROWS_AS((trainer{lively(config, adapter_layout::none(), 1), {.label_groups = {3, 3}}}), model_error);
     CHECK_THROWS_AS((trainer{lively(config, adapter_layout::none(), 1), {.label_groups = {7, 0}}}), model_error);
-    CHECK_THROWS_AS((trainer{lively(config.without_adapter_scale(), {input::shared, true, true, true, 5}, 1), {}}), model_error);
+    CHECK_THROWS_AS((trainer{lively(config.without_adapter_scale(), {shared_sites, 5}, 1), {}}), model_error);
     trainer training{lively(config, adapter_layout::none(), 1), {.kernels = &best_kernels()}};
     batch const data{config, 2, {7}, 1};
     CHECK_THROWS_AS(training.step(data.clips(), std::vector<std::int64_t>{1}, 1e-3), precondition_error);

@@ -15,10 +15,9 @@ using namespace zeroi2v::test;
 
 namespace {
 
-using input = adapter_layout::input;
 
-adapter_layout const layouts[]{{input::shared, true, true, true, 5}, {input::separate, true, true, true, 5}, {input::none, false, true, false, 5},
-                               {input::shared, false, false, true, 5}, {input::none, true, false, false, 5}, {input::separate, false, false, false, 40}, adapter_layout::none()};
+adapter_layout const layouts[]{{shared_sites, 5}, {separate_sites, 5}, {{adapter_site::MLP_Adapter}, 5},
+                               {{adapter_site::T_Adapter_in, adapter_site::MLP_Adapter_out}, 5}, {{adapter_site::S_Adapter}, 5}, {{adapter_site::T_Adapter_in_q, adapter_site::T_Adapter_in_k, adapter_site::T_Adapter_in_v}, 40}, adapter_layout::none()};
 
 trainable_set set_of(int bits) { return {(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0, (bits & 16) != 0}; }
 
@@ -54,18 +53,18 @@ TEST_CASE("a gradient passes through a product where something before it trains,
                 CHECK(block.passes_gradient == before);
                 auto const adapters = [&](bool present) { before = before || (present && set.adapters); };
                 before = before || set.rest; // ln_1
-                adapters(layout.attention_input != input::none);
+                adapters(layout.has(adapter_site::T_Adapter_in) || adapts_parts(layout));
                 CHECK(block.before_in_proj() == before);
                 for (auto const& part : block.in_proj) CHECK(part.linear.passes_gradient() == before);
                 before = before || set.rest; // in_proj
                 CHECK(block.out_proj.passes_gradient() == before);
-                adapters(layout.attention_output);
+                adapters(layout.has(adapter_site::S_Adapter));
                 CHECK(block.attention_side() == before);
                 before = before || set.rest; // ln_2
-                adapters(layout.mlp_input);
+                adapters(layout.has(adapter_site::MLP_Adapter));
                 CHECK(block.c_fc.passes_gradient() == before);
                 CHECK(block.c_proj.passes_gradient() == before);
-                adapters(layout.mlp_output);
+                adapters(layout.has(adapter_site::MLP_Adapter_out));
                 CHECK(block.anything() == before);
                 for (auto const* linear : {&block.out_proj, &block.c_fc, &block.c_proj}) CHECK(linear->trains() == set.rest);
                 CHECK(block.ln_1.trains() == set.rest);
@@ -74,13 +73,13 @@ TEST_CASE("a gradient passes through a product where something before it trains,
                 CHECK(block.mlp_width() == 50);
                 CHECK(block.rank() == layout.rank);
                 // The parts of in_proj: q, k, v with adapters of their own; the queries alone where only class tokens go on.
-                std::size_t const parts = layout.attention_input == input::separate ? 3 : block.class_only ? 2 : 1;
+                std::size_t const parts = adapts_parts(layout) ? 3 : block.class_only ? 2 : 1;
                 REQUIRE(block.in_proj.size() == parts);
                 std::size_t row = 0;
                 for (std::size_t j = 0; j < parts; ++j) {
                     CHECK(block.in_proj[j].first == row);
                     CHECK(block.in_proj[j].queries_only == (block.class_only && j == 0));
-                    CHECK(block.in_proj[j].adapter.has_value() == (layout.attention_input == input::separate));
+                    CHECK((block.in_proj[j].adapter != nullptr) == (adapts_parts(layout)));
                     row += block.in_proj[j].linear.out();
                 }
                 CHECK(row == 72);
@@ -129,19 +128,19 @@ TEST_CASE("a clip takes the bytes of its arrays, each as large as its shape") {
                     for (std::size_t i = 0; i < std::min<std::size_t>(frozen, 2) + (3 - frozen); ++i) all.add(m * c);
                     auto const block = [&](bool class_only) {
                         std::size_t const q = class_only ? t : m;
-                        if (layout.attention_input == input::shared) all.add(m * rank);
-                        if (layout.attention_input == input::separate)
+                        if (layout.has(adapter_site::T_Adapter_in)) all.add(m * rank);
+                        if (adapts_parts(layout))
                             for (std::size_t const rows : {q, m, m}) all.add(rows * rank);
                         all.add(m * 3 * c);
                         if (set.rest) all.add(q * c);
-                        if (layout.attention_output) {
+                        if (layout.has(adapter_site::S_Adapter)) {
                             all.add(q * c);
                             all.add(q * rank);
                         }
                         all.add(q * c);
-                        if (layout.mlp_input) all.add(q * rank);
+                        if (layout.has(adapter_site::MLP_Adapter)) all.add(q * rank);
                         all.add(q * f);
-                        if (layout.mlp_output) {
+                        if (layout.has(adapter_site::MLP_Adapter_out)) {
                             all.add(q * c);
                             all.add(q * rank);
                         }
