@@ -1,5 +1,5 @@
 // Everything from core to train. For users: no header of the library includes it, and io, video, interop and dispatch,
-// which bring further dependencies, are included one by one.
+// which bring further dependencies, are included one by one; the *_impl.hpp come with the headers that they define.
 #pragma once
 
 #include <zeroi2v/core/assert.hpp>
@@ -16,14 +16,17 @@
 #include <zeroi2v/model/merge.hpp>
 #include <zeroi2v/model/merge_proof.hpp>
 #include <zeroi2v/model/op_flops.hpp>
+#include <zeroi2v/model/packed_vit.hpp>
 #include <zeroi2v/model/presets.hpp>
 #include <zeroi2v/model/stated_config.hpp>
 #include <zeroi2v/model/stated_input.hpp>
 #include <zeroi2v/model/vit_config.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
+#include <zeroi2v/model/vit_forward.hpp>
 #include <zeroi2v/model/vit_weights.hpp>
 #include <zeroi2v/model/vit_workspace.hpp>
 #include <zeroi2v/nn/adapter_sites.hpp>
+#include <zeroi2v/nn/block_scratch.hpp>
 #include <zeroi2v/nn/element_matrix.hpp>
 #include <zeroi2v/nn/linear.hpp>
 #include <zeroi2v/nn/linear_adapter.hpp>
@@ -70,8 +73,10 @@
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/function_ref.hpp>
 #include <zeroi2v/parallel/partition.hpp>
+#include <zeroi2v/parallel/row_schedule.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 #include <zeroi2v/simd/arch.hpp>
+#include <zeroi2v/simd/default_arch.hpp>
 #include <zeroi2v/simd/dot.hpp>
 #include <zeroi2v/simd/isa.hpp>
 #include <zeroi2v/simd/math.hpp>

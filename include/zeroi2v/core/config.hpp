@@ -34,3 +34,11 @@
 #ifndef ZEROI2V_DISPATCH
 #define ZEROI2V_DISPATCH 0
 #endif
+
+/// Before functions that zeroi2v::dispatch has compiled: their headers only declare them where it is linked, and include their
+/// definitions, in a header *_impl.hpp, where it is not.
+#if ZEROI2V_DISPATCH
+#define ZEROI2V_COMPILED
+#else
+#define ZEROI2V_COMPILED inline
+#endif

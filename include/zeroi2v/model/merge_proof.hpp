@@ -7,9 +7,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -62,6 +65,22 @@ template <class... Numbers>
     std::array<char, 192> text{};
     std::snprintf(text.data(), text.size(), format, numbers...);
     return text.data();
+}
+
+[[nodiscard]] inline probe_proof compare_logits(std::span<float const> adapted, std::span<float const> merged, std::uint64_t seed, zeroi2v::dtype coarsest) {
+    probe_proof probe{.seed = seed};
+    double difference = 0, norm = 0;
+    for (std::size_t k = 0; k < adapted.size(); ++k) {
+        double const a = static_cast<double>(adapted[k]), d = static_cast<double>(merged[k]) - a;
+        bool const finite = is_finite(adapted[k]) && is_finite(merged[k]); // else d may be folded to 0, or lost in a maximum
+        probe.max_abs = worse(probe.max_abs, finite ? std::abs(d) : std::numeric_limits<double>::infinity());
+        probe.largest_logit = std::max(probe.largest_logit, std::abs(a));
+        difference += d * d;
+        norm += a * a;
+    }
+    probe.relative_l2 = difference == 0 ? 0 : std::sqrt(difference / norm);
+    probe.tolerance = merge_tolerance(coarsest);
+    return probe;
 }
 } // namespace detail
 

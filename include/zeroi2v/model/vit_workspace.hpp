@@ -3,8 +3,8 @@
 
 #include <zeroi2v/core/checked.hpp>
 #include <zeroi2v/core/error.hpp>
+#include <zeroi2v/nn/block_scratch.hpp>
 #include <zeroi2v/nn/op_times.hpp>
-#include <zeroi2v/nn/packed_vit_block.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 #include <zeroi2v/tensor/aligned_buffer.hpp>

@@ -4,6 +4,7 @@
 #include <zeroi2v/core/config.hpp>
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/nn/adapter_sites.hpp>
+#include <zeroi2v/nn/block_scratch.hpp>
 #include <zeroi2v/nn/linear.hpp>
 #include <zeroi2v/nn/linear_adapter.hpp>
 #include <zeroi2v/nn/op_times.hpp>
@@ -17,7 +18,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <optional>
-#include <span>
 #include <type_traits>
 #include <vector>
 
@@ -28,17 +28,6 @@ struct packing_options {
     kernel_table const* kernels{};
     dtype type = dtype::f32;                    ///< f32, bf16 or i8
     std::optional<double> adapter_scale{};      ///< needed with adapters
-};
-
-/// Scratch of one thread while it works on up to `rows` rows.
-struct block_scratch {
-    std::size_t rows{};
-    float* narrow{};                   // (rows,C)
-    float* adapted{};                  // (rows,C), with separate q, k, v adapters only
-    float* hidden{};                   // (rows,F) or wider
-    float* rank{};                     // (rows,R), with adapters only
-    std::span<std::byte> matmul;       // largest matmul_scratch_bytes of the block's matrices for `rows` rows
-    std::span<op_times> times;         // where this thread's seconds are added up, or nothing
 };
 
 namespace detail {

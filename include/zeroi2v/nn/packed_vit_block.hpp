@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zeroi2v/nn/adapter_sites.hpp>
+#include <zeroi2v/nn/block_scratch.hpp>
 #include <zeroi2v/nn/op_times.hpp>
 #include <zeroi2v/nn/packed_layer_norm.hpp>
 #include <zeroi2v/nn/packed_linear.hpp>
@@ -19,9 +20,10 @@ namespace zeroi2v {
 
 /// A block in the form in which it computes; Adapters as in vit_weights.
 ///
-/// The work falls into two stages around attention, each for any range of rows (tokens), on one thread:
-///   before_attention   qkv = in_proj(ln_1(x))
-///   after_attention    x = x + out_proj(y);  x = x + c_proj(quick_gelu(c_fc(ln_2(x))))
+/// What stands around attention falls into three stages, each for any range of rows (tokens), on one thread:
+///   attention_input    qkv = in_proj(ln_1(x))
+///   attention_output   x = x + out_proj(y)
+///   mlp                x = x + c_proj(quick_gelu(c_fc(ln_2(x))))
 /// where each Linear stands for itself and the adapters at it. A merged block runs the same lines; its type has no adapters.
 ///
 /// Numerics  each row's result is the same bits whatever the other rows of the call.
@@ -77,27 +79,32 @@ public:
         for_each_linear([&](packed_linear<Adapters> const& linear) { linear.for_each_matrix(visit); });
     }
 
-    /// qkv rows [0, rows) from x rows; `queries` false leaves out q where it was packed apart.
-    void before_attention(float const* x, float* qkv, std::size_t rows, bool queries, block_scratch const& scratch) const noexcept {
-        using wanted = typename packed_linear<Adapters>::wanted;
-        project(x, width_, qkv, 3 * width_, rows, queries ? wanted::all : wanted::all_but_first, scratch);
+    /// Which of q, k, v: `all_but_first` and `first` leave out and compute q where it was packed apart.
+    using wanted = typename packed_linear<Adapters>::wanted;
+
+    /// qkv (rows,3C) from x (rows,C).
+    void attention_input(matrix_view<float const> x, matrix_view<float> qkv, block_scratch const& scratch, wanted parts = wanted::all) const noexcept {
+        if (parts == wanted::first && !in_proj_.apart()) return;
+        in_row_blocks(x.rows, scratch, [&](std::size_t at, std::size_t count) {
+            in_proj_(norm(ln_1_, part(x, at, count), scratch), part(qkv, at, count), {}, scratch, parts);
+        });
     }
 
-    /// q of single rows: x row r starts at x + r * x_stride, its qkv row at qkv + r * qkv_stride.
-    void queries_only(float const* x, std::size_t x_stride, float* qkv, std::size_t qkv_stride, std::size_t rows, block_scratch const& scratch) const noexcept {
-        if (in_proj_.apart()) project(x, x_stride, qkv, qkv_stride, rows, packed_linear<Adapters>::wanted::first, scratch);
+    /// x (rows,C), in place, from what attention made of them, y (rows,C), which may be overwritten.
+    void attention_output(matrix_view<float> x, matrix_view<float> y, block_scratch const& scratch) const noexcept {
+        in_row_blocks(x.rows, scratch, [&](std::size_t at, std::size_t count) {
+            matrix_view<float> const out = part(x, at, count);
+            out_proj_(part(y, at, count), out, {activation::none, out}, scratch);
+        });
     }
 
-    /// x rows [0, rows), from and to rows of stride x_stride, given what attention made of them (rows of stride y_stride), which
-    /// may be overwritten.
-    void after_attention(float* x, std::size_t x_stride, float* y, std::size_t y_stride, std::size_t rows, block_scratch const& scratch) const noexcept {
-        for (std::size_t at = 0; at < rows; at += scratch.rows) {
-            std::size_t const count = std::min(scratch.rows, rows - at);
-            matrix_view<float> const out{x + at * x_stride, count, width_, x_stride}, hidden{scratch.hidden, count, mlp_width_};
-            out_proj_({y + at * y_stride, count, width_, y_stride}, out, {activation::none, out}, scratch);
+    /// x (rows,C), in place.
+    void mlp(matrix_view<float> x, block_scratch const& scratch) const noexcept {
+        in_row_blocks(x.rows, scratch, [&](std::size_t at, std::size_t count) {
+            matrix_view<float> const out = part(x, at, count), hidden{scratch.hidden, count, mlp_width_};
             c_fc_(norm(ln_2_, out, scratch), hidden, {activation::quick_gelu, {}}, scratch);
             c_proj_(hidden, out, {activation::none, out}, scratch);
-        }
+        });
     }
 
 private:
@@ -116,14 +123,14 @@ private:
         return {scratch.narrow, x.rows, width_};
     }
 
-    /// qkv = in_proj(ln_1(x)), of it the columns wanted.
-    void project(float const* x, std::size_t x_stride, float* qkv, std::size_t qkv_stride, std::size_t rows, typename packed_linear<Adapters>::wanted wanted,
-                 block_scratch const& scratch) const noexcept {
-        for (std::size_t at = 0; at < rows; at += scratch.rows) {
-            std::size_t const count = std::min(scratch.rows, rows - at);
-            matrix_view<float> const out{qkv + at * qkv_stride, count, 3 * width_, qkv_stride};
-            in_proj_(norm(ln_1_, {x + at * x_stride, count, width_, x_stride}, scratch), out, {}, scratch, wanted);
-        }
+    template <class T>
+    [[nodiscard]] static matrix_view<T> part(matrix_view<T> of, std::size_t at, std::size_t count) noexcept {
+        return {of.row(at), count, of.columns, of.stride};
+    }
+    /// work(first, count) for as many rows at a time as the scratch has room for.
+    template <class Work>
+    static void in_row_blocks(std::size_t rows, block_scratch const& scratch, Work&& work) noexcept {
+        for (std::size_t at = 0; at < rows; at += scratch.rows) work(at, std::min(scratch.rows, rows - at));
     }
 
     kernel_table const* kernels_{};

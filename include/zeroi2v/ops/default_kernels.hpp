@@ -3,12 +3,15 @@
 
 #include <zeroi2v/core/config.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/simd/default_arch.hpp>
+
+#if !ZEROI2V_DISPATCH // else zeroi2v::dispatch is linked and has this table already
 #include <zeroi2v/ops/kernels.hpp>
-#include <zeroi2v/simd/arch.hpp>
+#endif
 
 namespace zeroi2v {
 
-#if ZEROI2V_DISPATCH // zeroi2v::dispatch is linked and has this table already: it is not compiled once more here
+#if ZEROI2V_DISPATCH
 extern template kernel_table const& kernels_of<default_arch>() noexcept;
 #endif
 

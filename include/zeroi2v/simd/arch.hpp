@@ -2,6 +2,7 @@
 // with different flags never share one.
 #pragma once
 
+#include <zeroi2v/simd/default_arch.hpp>
 #include <zeroi2v/simd/isa.hpp>
 
 #include <string_view>
@@ -66,21 +67,8 @@ ZEROI2V_REGISTERS(amx, xsimd::avx512bw);
 
 namespace zeroi2v {
 
-/// The instruction set of this translation unit's own compiler flags. Never amx: a process must ask the operating system for it, which
-/// zeroi2v::dispatch does.
-#if XSIMD_WITH_AVX512BW && defined(__AVX512VL__) && defined(__AVX512VNNI__) && defined(__AVX512BF16__)
-using default_arch = arch::avx512bf16;
-#elif XSIMD_WITH_AVX512BW && defined(__AVX512VL__) && defined(__AVX512VNNI__)
-using default_arch = arch::avx512vnni;
-#elif XSIMD_WITH_AVX512BW
-using default_arch = arch::avx512;
-#elif XSIMD_WITH_FMA3_AVX2
-using default_arch = arch::avx2;
-#elif XSIMD_WITH_SSE2
-using default_arch = arch::sse2;
-#else
-#error "zeroi2v needs an x86-64 processor (SSE2 at least)"
-#endif
+static_assert(requires { typename xsimd::types::simd_register<float, default_arch>::register_type; },
+              "zeroi2v::default_arch: xsimd must have the registers of the instruction set that the compiler's flags allow");
 
 /// The name of default_arch.
 [[nodiscard]] constexpr std::string_view isa_name() noexcept { return to_string(default_arch::level); }

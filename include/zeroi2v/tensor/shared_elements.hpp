@@ -76,7 +76,8 @@ template <class T, std::size_t Rank>
     if (a.empty() || b.empty()) return false;
     auto const sorted = [](std::array<strided_axis, Rank>& axes) {
         auto const end = std::remove_if(axes.begin(), axes.end(), [](strided_axis const& axis) { return axis.stride == 0 || axis.count == 1; });
-        std::sort(axes.begin(), end, [](strided_axis const& x, strided_axis const& y) { return x.stride > y.stride; });
+        for (auto next = axes.begin(); next != end; ++next) // sorted by insertion: there are few
+            std::rotate(std::upper_bound(axes.begin(), next, *next, [](strided_axis const& x, strided_axis const& y) { return x.stride > y.stride; }), next, next + 1);
         return std::span<strided_axis const>{axes.begin(), end};
     };
     auto axes_a = a.axes, axes_b = b.axes;

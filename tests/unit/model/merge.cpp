@@ -1,5 +1,6 @@
 #include <zeroi2v/model/merge.hpp>
 #include <zeroi2v/model/init.hpp>
+#include <zeroi2v/model/vit_engine.hpp>
 
 #include "../nn/cancelling_merge.hpp"
 

@@ -3,6 +3,9 @@
 #include "reference_vit.hpp"
 
 #include <zeroi2v/model/init.hpp>
+#include <zeroi2v/nn/packed_layer_norm.hpp>
+#include <zeroi2v/ops/matmul.hpp>
+#include <zeroi2v/ops/packed_matrix.hpp>
 
 #include <doctest/doctest.h>
 

@@ -104,39 +104,43 @@ struct spread_rows {
 
 template <class Adapters>
 void check_rows_and_strides(bool separate, dtype type) {
+    using wanted = typename packed_vit_block<Adapters>::wanted;
     constexpr std::size_t rows = 8;
     auto block = drawn_block<Adapters>(separate);
     for (bool const q_apart : {false, true}) {
         auto const of = packed(block, q_apart, type);
         auto const x = normal(rows * width, 90);
-        auto attended = normal(rows * width, 91);
+        auto const y_rows = normal(rows * width, 91);
+        auto attended = y_rows;
         room whole{of, rows};
         std::vector<float> qkv(rows * 3 * width, untouched), out = x;
-        of.before_attention(x.data(), qkv.data(), rows, true, whole.scratch);
+        of.attention_input({x.data(), rows, width}, {qkv.data(), rows, 3 * width}, whole.scratch);
         CHECK(std::find(qkv.begin(), qkv.end(), untouched) == qkv.end());
-        of.after_attention(out.data(), width, attended.data(), width, rows, whole.scratch);
+        of.attention_output({out.data(), rows, width}, {attended.data(), rows, width}, whole.scratch);
+        of.mlp({out.data(), rows, width}, whole.scratch);
         CHECK(out != x);
         for (std::size_t const at_a_time : {1U, 3U, 7U}) {
             room few{of, at_a_time};
             std::vector<float> found(rows * 3 * width, untouched);
-            of.before_attention(x.data(), found.data(), rows, true, few.scratch);
+            of.attention_input({x.data(), rows, width}, {found.data(), rows, 3 * width}, few.scratch);
             CHECK(found == qkv);
 
             bool const has_q_apart = q_apart || separate;
             std::vector<float> no_queries(rows * 3 * width, untouched);
-            of.before_attention(x.data(), no_queries.data(), rows, false, few.scratch);
+            of.attention_input({x.data(), rows, width}, {no_queries.data(), rows, 3 * width}, few.scratch, wanted::all_but_first);
             for (std::size_t i = 0; i < found.size(); ++i)
                 if (no_queries[i] != (has_q_apart && i % (3 * width) < width ? untouched : qkv[i])) FAIL_CHECK("element " << i);
 
-            spread_rows far{x, width, 2 * width + 3}, y{attended, width, width + 5};
-            of.after_attention(far.memory.data(), far.stride, y.memory.data(), y.stride, rows, few.scratch);
+            spread_rows far{x, width, 2 * width + 3}, y{y_rows, width, width + 5};
+            of.attention_output({far.memory.data(), rows, width, far.stride}, {y.memory.data(), rows, width, y.stride}, few.scratch);
+            of.mlp({far.memory.data(), rows, width, far.stride}, few.scratch);
             CHECK(far.values() == out);
             CHECK(far.gaps_untouched());
 
             if (has_q_apart) {
                 spread_rows const from{x, width, 3 * width + 1};
                 spread_rows queries{std::vector<float>(rows * width, 0.0F), width, 4 * width};
-                of.queries_only(from.memory.data(), from.stride, queries.memory.data(), queries.stride, rows, few.scratch);
+                of.attention_input({from.memory.data(), rows, width, from.stride}, {queries.memory.data(), rows, 3 * width, queries.stride}, few.scratch, wanted::first);
                 CHECK(queries.gaps_untouched());
                 spread_rows const all{qkv, 3 * width, 3 * width};
                 CHECK(queries.values() == all.values(0));

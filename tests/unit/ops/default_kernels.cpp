@@ -8,6 +8,7 @@
 #include <zeroi2v/ops/matmul.hpp>
 #include <zeroi2v/ops/quick_gelu.hpp>
 #include <zeroi2v/ops/softmax.hpp>
+#include <zeroi2v/simd/arch.hpp>
 
 using namespace zeroi2v;
 using namespace zeroi2v::test;

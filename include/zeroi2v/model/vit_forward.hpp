@@ -1,0 +1,152 @@
+// vit_forward: the forward pass, in the order and with the names of the model.
+#pragma once
+
+#include <zeroi2v/model/packed_vit.hpp>
+#include <zeroi2v/model/vit_workspace.hpp>
+#include <zeroi2v/nn/op_times.hpp>
+#include <zeroi2v/nn/packed_vit_block.hpp>
+#include <zeroi2v/ops/attention.hpp>
+#include <zeroi2v/ops/matmul.hpp>
+#include <zeroi2v/ops/matrix_view.hpp>
+#include <zeroi2v/ops/patch_embed.hpp>
+#include <zeroi2v/parallel/executor.hpp>
+#include <zeroi2v/parallel/partition.hpp>
+#include <zeroi2v/parallel/row_schedule.hpp>
+#include <zeroi2v/tensor/tensor_view.hpp>
+
+#include <algorithm>
+#include <cstddef>
+
+namespace zeroi2v::detail {
+
+/// One forward of V clips, in a workspace made for the model and at least as many clips.
+///
+/// Steps over rows wait for each other in a row_schedule: the rest of a block and the beginning of the next run together on a few rows
+/// while these are in the cache; attention reads rows of other frames, so all rows are finished before it.
+/// Test  tests/unit/model/vit_engine.cpp, tests/unit/golden/golden.cpp
+template <class Adapters>
+class vit_forward {
+public:
+    vit_forward(packed_vit<Adapters> const& model, vit_workspace& workspace, std::size_t clips) noexcept
+        : model_{model}, config_{model.config}, workspace_{workspace}, frames_{clips * config_.frames()},
+          steps_{workspace.workers(), workspace.scratch(0).rows, model.kernels->matmul(model.type)->row_tile} {}
+
+    /// Tokens (V,T,N,C) in workspace.tokens() after `layers` blocks; with all_tokens false, of the last one only the class tokens are made.
+    void run(view<float const, 5> clips, std::size_t layers, bool all_tokens) {
+        using wanted = typename packed_vit_block<Adapters>::wanted;
+        embed(clips);
+        for (std::size_t i = 0; i < layers; ++i) {
+            auto const& block = model_.blocks[i];
+            bool const class_only = i + 1 == layers && !all_tokens; // nothing but the class tokens is used after the last block
+            steps_.add(rows(), [this, &block, class_only](index_range some, std::size_t part) {
+                block.attention_input(tokens(some), qkv(some), workspace_.scratch(part), class_only ? wanted::all_but_first : wanted::all);
+                if (class_only) block.attention_input(class_tokens(some), class_qkv(some), workspace_.scratch(part), wanted::first);
+            });
+            steps_.finish();
+            attend(class_only ? 1 : config_.tokens());
+            steps_.add(class_only ? frames_ : rows(), [this, &block, class_only](index_range some, std::size_t part) {
+                matrix_view<float> const x = class_only ? frame_rows(tokens({0, rows()}), some) : tokens(some);
+                matrix_view<float> const y = class_only ? frame_rows(attended({0, rows()}), some) : attended(some);
+                block.attention_output(x, y, workspace_.scratch(part));
+                block.mlp(x, workspace_.scratch(part));
+            });
+        }
+        steps_.finish();
+    }
+
+    /// Features (V,T,C) in workspace.features(): ln_post of the class tokens.
+    void features() {
+        op_timer const timer{workspace_.thread_times(), op_group::head};
+        matrix_view<float> const x = frame_rows(tokens({0, rows()}), {0, frames_});
+        model_.ln_post(*model_.kernels, x.data, x.stride, workspace_.features(), config_.width(), frames_);
+    }
+
+    /// logits (V,K) = fc_cls(mean over T of the features).
+    void head(float* logits) {
+        op_timer const timer{workspace_.thread_times(), op_group::head};
+        std::size_t const frames = config_.frames(), width = config_.width(), clips = frames_ / frames;
+        float* const mean = workspace_.wide(); // free by now
+        for (std::size_t clip = 0; clip < clips; ++clip)
+            for (std::size_t c = 0; c < width; ++c) {
+                double sum = 0;
+                for (std::size_t t = 0; t < frames; ++t) sum += static_cast<double>(workspace_.features()[(clip * frames + t) * width + c]);
+                mean[clip * width + c] = static_cast<float>(sum / static_cast<double>(frames));
+            }
+        matmul(*model_.kernels, workspace_.workers(), {mean, clips, width}, model_.head, {}, {logits, clips, config_.classes()});
+    }
+
+private:
+    /// x[t,0] = class + position[0] + temporal[t]; x[t,1+p] = patch . conv1 + position[1+p] + temporal[t]; then ln_pre.
+    void embed(view<float const, 5> clips) {
+        std::size_t const patches = config_.patches(), width = config_.width(), values = config_.patch_values();
+        op_timer const timer{workspace_.thread_times(), op_group::patches};
+        gather_patches(workspace_.workers(), view<float const, 4>{clips.data(), frames_, 3, config_.image_size(), config_.image_size()},
+                       config_.patch_size(), {workspace_.wide(), frames_ * patches, values});
+        steps_.add(frames_ * patches, [this, patches, width, values](index_range some, std::size_t) {
+            serial_executor here;
+            for (std::size_t at = some.begin; at < some.end;) {
+                std::size_t const frame = at / patches, patch = at % patches;
+                std::size_t const count = std::min(some.end - at, patches - patch);
+                float const* const temporal = model_.temporal.data() + frame % config_.frames() * width;
+                float* out = workspace_.tokens() + (frame * config_.tokens() + 1 + patch) * width;
+                matmul(*model_.kernels, here, {workspace_.wide() + at * values, count, values}, model_.patch,
+                       {activation::none, {model_.positional.data() + (1 + patch) * width, count, width}}, {out, count, width});
+                std::size_t made = count;
+                if (patch == 0) {
+                    out -= width;
+                    ++made;
+                    for (std::size_t c = 0; c < width; ++c) out[c] = model_.class_embedding[c] + model_.positional[c];
+                }
+                for (std::size_t r = 0; r < made; ++r)
+                    for (std::size_t c = 0; c < width; ++c) out[r * width + c] += temporal[c];
+                model_.ln_pre(*model_.kernels, out, width, out, width, made);
+                at += count;
+            }
+        });
+        steps_.finish();
+    }
+
+    /// Attention of the first `queries` tokens of each frame; y in place of q.
+    void attend(std::size_t queries) {
+        op_timer const timer{workspace_.thread_times(), op_group::attention};
+        std::size_t const width = config_.width(), tokens = config_.tokens(), heads = config_.heads(), clip = config_.frames();
+        float* const qkv = workspace_.wide();
+        auto const rows = [&]<class T>(T* first) { return token_rows<T>{first, tokens * 3 * width, 3 * width, config_.head_dim()}; };
+        auto const read = [&](std::size_t first) { return rows(static_cast<float const*>(qkv + first)); };
+        attention(*model_.kernels, workspace_.workers(), {frames_, queries, tokens, heads, config_.head_dim()}, read(0), read(width), read(2 * width), rows(qkv),
+                  [&](std::size_t head, std::size_t frame) { return frame / clip * clip + model_.sources[frame % clip * heads + head]; },
+                  workspace_.attention_scratch());
+    }
+
+    [[nodiscard]] std::size_t rows() const noexcept { return frames_ * config_.tokens(); }
+
+    [[nodiscard]] matrix_view<float> tokens(index_range some) const noexcept {
+        return {workspace_.tokens() + some.begin * config_.width(), some.size(), config_.width()};
+    }
+    [[nodiscard]] matrix_view<float> qkv(index_range some) const noexcept {
+        return {workspace_.wide() + some.begin * 3 * config_.width(), some.size(), 3 * config_.width()};
+    }
+    [[nodiscard]] matrix_view<float> attended(index_range some) const noexcept {
+        return {workspace_.wide() + some.begin * 3 * config_.width(), some.size(), config_.width(), 3 * config_.width()};
+    }
+    /// Of rows of all tokens, those of the class tokens of some frames.
+    [[nodiscard]] matrix_view<float> frame_rows(matrix_view<float> all, index_range frames) const noexcept {
+        std::size_t const stride = config_.tokens() * all.stride;
+        return {all.data + frames.begin * stride, frames.size(), all.columns, stride};
+    }
+    /// The class tokens among some rows.
+    [[nodiscard]] index_range frames_in(index_range some) const noexcept {
+        std::size_t const n = config_.tokens();
+        return {(some.begin + n - 1) / n, (some.end + n - 1) / n};
+    }
+    [[nodiscard]] matrix_view<float> class_tokens(index_range some) const noexcept { return frame_rows(tokens({0, rows()}), frames_in(some)); }
+    [[nodiscard]] matrix_view<float> class_qkv(index_range some) const noexcept { return frame_rows(qkv({0, rows()}), frames_in(some)); }
+
+    packed_vit<Adapters> const& model_;
+    vit_config const& config_;
+    vit_workspace& workspace_;
+    std::size_t frames_; // V*T
+    row_schedule steps_;
+};
+
+} // namespace zeroi2v::detail
