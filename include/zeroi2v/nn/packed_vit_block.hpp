@@ -1,6 +1,7 @@
 // packed_vit_block: one block made ready to compute: weights packed for a kernel table, adapters packed or absent.
 #pragma once
 
+#include <zeroi2v/core/activation.hpp>
 #include <zeroi2v/core/config.hpp>
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/nn/op_times.hpp>
@@ -68,6 +69,7 @@ struct packing_options {
     kernel_table const* kernels{};
     dtype type = dtype::f32;                    ///< f32, bf16 or i8
     std::optional<double> adapter_scale{};      ///< needed with adapters
+    activation act = activation::quick_gelu;    ///< between c_fc and c_proj
 };
 
 /// Scratch of one thread while it works on up to `rows` rows.
@@ -85,7 +87,7 @@ struct block_scratch {
 ///
 /// The work falls into two stages around attention, each for any range of rows (tokens), on one thread:
 ///   before_attention   qkv = in_proj(T_Adapter_in(ln_1(x)))
-///   after_attention    x = x + S_Adapter(out_proj(y));  x = x + MLP_Adapter_out(c_proj(quick_gelu(c_fc(MLP_Adapter(ln_2(x))))))
+///   after_attention    x = x + S_Adapter(out_proj(y));  x = x + MLP_Adapter_out(c_proj(act(c_fc(MLP_Adapter(ln_2(x))))))
 /// A merged block runs the same lines without the adapters: its type has none.
 ///
 /// Numerics  each row's result is the same bits whatever the other rows of the call.
@@ -104,7 +106,7 @@ public:
         requires std::is_same_v<std::remove_const_t<Block>, vit_block<Adapters>>
     packed_vit_block(Block& block, bool q_apart, packing_options const& options, Release&& release)
         : kernels_{options.kernels}, ln_1_{block.ln_1}, ln_2_{block.ln_2}, width_{block.ln_1.weight.count()},
-          mlp_width_{block.c_fc.bias.count()} {
+          mlp_width_{block.c_fc.bias.count()}, act_{options.act} {
         pack_in_proj(block, q_apart, options);
         release(block.in_proj.weight);
         out_proj_ = pack(block.out_proj, options);
@@ -184,7 +186,7 @@ public:
             norm(ln_2_, out, x_stride, count, scratch);
             if constexpr (adapted)
                 if (adapters_.MLP_Adapter) apply(*adapters_.MLP_Adapter, scratch.narrow, scratch.narrow, count, scratch);
-            run(op_group::mlp, c_fc_, scratch.narrow, width_, scratch.hidden, mlp_width_, count, activation::quick_gelu, nullptr, 0, scratch);
+            run(op_group::mlp, c_fc_, scratch.narrow, width_, scratch.hidden, mlp_width_, count, act_, nullptr, 0, scratch);
             residual_linear<1>(c_proj_, scratch.hidden, mlp_width_, out, x_stride, count, scratch);
         }
     }
@@ -281,6 +283,7 @@ private:
     packed_matrix out_proj_, c_fc_, c_proj_;
     ZEROI2V_NO_UNIQUE_ADDRESS packed adapters_;
     std::size_t width_{}, mlp_width_{};
+    activation act_{};
 };
 
 } // namespace zeroi2v

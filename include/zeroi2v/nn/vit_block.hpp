@@ -64,7 +64,7 @@ struct with_adapters {
 /// The weights of one block, (out,in), in the dtype of their file.
 ///
 ///   x = x + S_Adapter(out_proj(attention(in_proj(T_Adapter_in(ln_1(x))))))
-///   x = x + MLP_Adapter_out(c_proj(quick_gelu(c_fc(MLP_Adapter(ln_2(x))))))
+///   x = x + MLP_Adapter_out(c_proj(act(c_fc(MLP_Adapter(ln_2(x))))))
 ///
 /// Adapters = no_adapters: the same without adapters, and a type that has none to call.
 /// Shapes    ln (C); in_proj (3C,C), rows q, k, v; out_proj (C,C); c_fc (F,C); c_proj (C,F); adapters (R,C), (C,R).

@@ -68,7 +68,7 @@ struct block_activations {
     float* hidden_out{};              // (Q,R) of S_Adapter
     float* behind{};                  // (Q,C) the residual stream after attention
     float* hidden_mlp{};              // (Q,R) of MLP_Adapter
-    float* wide{};                    // (Q,F) before quick_gelu
+    float* wide{};                    // (Q,F) before the activation
     float* mlp{};                     // (Q,C) of c_proj, where MLP_Adapter_out follows
     float* hidden_mlp_out{};          // (Q,R)
 
@@ -116,7 +116,7 @@ struct block_scratchpad {
                std::size_t other_weight_floats) {
         std::size_t width = 0, hidden = 0, rank_floats = 0, weight_floats = other_weight_floats, attention_floats = 0, room = 0;
         bool image_weights = false;
-        // Half the rows of a forward pass: of a row of the MLP two stay in the cache, before quick_gelu and behind it.
+        // Half the rows of a forward pass: of a row of the MLP two stay in the cache, before the activation and after it.
         std::size_t const some = std::max<std::size_t>(std::min(rows.all(), kernels.f32.row_block / 2), 1);
         std::size_t const m = rows.all();
         for (auto const& block : blocks) {

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <zeroi2v/nn/packed_vit_block.hpp>
+#include <zeroi2v/ops/activation.hpp>
 #include <zeroi2v/ops/attention.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/layer_norm.hpp>
 #include <zeroi2v/ops/matmul.hpp>
 #include <zeroi2v/ops/matrix_view.hpp>
-#include <zeroi2v/ops/quick_gelu.hpp>
 #include <zeroi2v/parallel/dealt_blocks.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/partition.hpp>
@@ -182,7 +182,7 @@ inline void behind_attention_forward(pass_context const& on, training_block cons
         if (block.MLP_Adapter) adapter_forward(here, *block.MLP_Adapter, w.drop(on, block, 5, w.step), w.step, normal, w.ranks(kept.hidden_mlp), normal);
         auto const before = w.wide(kept.wide), after = w.own_wide(own.wide);
         linear_forward(here, block.c_fc, normal, before);
-        quick_gelu(here.kernels, here.workers, {before.data, w.q * w.hidden}, {after.data, w.q * w.hidden});
+        activate(here.kernels, here.workers, block.act, {before.data, w.q * w.hidden}, {after.data, w.q * w.hidden});
         auto const out = w.behind(y);
         if (block.MLP_Adapter_out) {
             linear_forward(here, block.c_proj, after, w.behind(kept.mlp));

@@ -1,6 +1,7 @@
 // training_block: one transformer block made ready for both directions.
 #pragma once
 
+#include <zeroi2v/core/activation.hpp>
 #include <zeroi2v/nn/vit_block.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/packed_matrix.hpp>
@@ -21,6 +22,7 @@ struct training_block_options {
     std::size_t number{};       ///< of the block, for dropout
     bool class_only{};          ///< the last block: queries, projection and MLP for the class tokens only
     bool passes_gradient{};     ///< something before this block trains, so the gradient has to reach its input
+    activation act = activation::quick_gelu; ///< between c_fc and c_proj
 };
 
 /// The weights of one block, and what of them trains. Planned by the constructor, packed by `pack`.
@@ -41,10 +43,11 @@ public:
     training_linear out_proj, c_fc, c_proj;
     std::size_t number{};
     bool class_only{}, passes_gradient{};
+    activation act{};
 
     training_block(vit_block<with_adapters> const& block, trained_tensors const& trained, training_block_options const& options)
         : ln_1{block.ln_1, trained}, ln_2{block.ln_2, trained}, number{options.number}, class_only{options.class_only},
-          passes_gradient{options.passes_gradient} {
+          passes_gradient{options.passes_gradient}, act{options.act} {
         auto const& kernels = *options.kernels;
         auto const adapter = [&](std::optional<stored_linear_adapter> const& from, std::optional<training_adapter>& to) {
             if (from) to.emplace(kernels, *from, options.adapter_scale, trained);
