@@ -30,6 +30,7 @@ constexpr layer layers[] = {
     {"l14_c_fc", 2056, 4096, 1024, activation::quick_gelu, false},
     {"l14_c_proj", 2056, 1024, 4096, activation::none, true},
 };
+constexpr layer mlp = layers[2]; // with each activation
 
 void run(benchmark::State& state, layer const& l, dtype type) {
     kernel_table const& table = kernels_from_environment();
@@ -49,11 +50,18 @@ void run(benchmark::State& state, layer const& l, dtype type) {
 }
 
 [[maybe_unused]] bool const registered = [] {
-    for (dtype const type : {dtype::f32, dtype::bf16, dtype::i8})
-        for (layer const& l : layers)
-            benchmark::RegisterBenchmark((std::string{"matmul/"} + l.name + "/" + std::string{dtype_name(type)}).c_str(),
-                                         [&l, type](benchmark::State& state) { run(state, l, type); })
+    for (dtype const type : {dtype::f32, dtype::bf16, dtype::i8}) {
+        auto const add = [type](std::string const& name, layer const& l) {
+            benchmark::RegisterBenchmark(("matmul/" + name + "/" + std::string{dtype_name(type)}).c_str(), [l, type](benchmark::State& state) { run(state, l, type); })
                 ->UseRealTime()->Unit(benchmark::kMillisecond);
+        };
+        for (layer const& l : layers) add(l.name, l);
+        for (std::size_t i = 0; i < activation_count; ++i) {
+            layer with = mlp;
+            with.act = static_cast<activation>(i);
+            if (with.act != mlp.act) add(mlp.name + std::string{"_"} + std::string{to_string(with.act)}, with);
+        }
+    }
     return true;
 }();
 

@@ -1,11 +1,13 @@
-// The ops that pass over memory: layer_norm, softmax, quick_gelu, exp, and the gathering of patches.
+// The ops that pass over memory: layer_norm, softmax, activations and their gradients, exp, and the gathering of patches.
 //   bin/benchmark_ops_rows --benchmark_repetitions=7
 #include "ops_common.hpp"
 
+#include <zeroi2v/ops/activation.hpp>
 #include <zeroi2v/ops/layer_norm.hpp>
 #include <zeroi2v/ops/patch_embed.hpp>
-#include <zeroi2v/ops/quick_gelu.hpp>
 #include <zeroi2v/ops/softmax.hpp>
+
+#include <string>
 
 namespace {
 
@@ -28,10 +30,22 @@ void softmax_2364x197(benchmark::State& state) {
     });
 }
 
-void quick_gelu_1576x3072(benchmark::State& state) {
+void activation_1576x3072(benchmark::State& state, activation act) {
     auto const x = bench::normal_floats(1576 * 3072, 1);
     std::vector<float> y(x.size());
-    bench::measure_elements(state, x.size(), 8 * x.size(), [&] { quick_gelu(kernels_from_environment(), bench::workers(), x, y); });
+    bench::measure_elements(state, x.size(), 8 * x.size(), [&] { activate(kernels_from_environment(), bench::workers(), act, x, y); });
+}
+
+void activation_in_cache(benchmark::State& state, activation act) {
+    auto const x = bench::normal_floats(2048, 1);
+    std::vector<float> y(x.size());
+    bench::measure_elements(state, x.size(), 8 * x.size(), [&] { kernels_from_environment().of(act).forward(x.data(), y.data(), x.size()); });
+}
+
+void activation_backward_in_cache(benchmark::State& state, activation act) {
+    auto const x = bench::normal_floats(2048, 1);
+    std::vector<float> y(x.size());
+    bench::measure_elements(state, x.size(), 12 * x.size(), [&] { kernels_from_environment().of(act).backward(x.data(), x.data(), y.data(), x.size()); });
 }
 
 void exp_in_cache(benchmark::State& state) {
@@ -51,8 +65,18 @@ void gather_patches_8x224(benchmark::State& state) {
 
 BENCHMARK(layer_norm_1576x768)->UseRealTime();
 BENCHMARK(softmax_2364x197)->UseRealTime();
-BENCHMARK(quick_gelu_1576x3072)->UseRealTime();
 BENCHMARK(exp_in_cache);
 BENCHMARK(gather_patches_8x224)->UseRealTime();
+
+[[maybe_unused]] bool const registered = [] {
+    for (std::size_t i = 1; i < activation_count; ++i) {
+        auto const act = static_cast<activation>(i);
+        std::string const name{to_string(act)};
+        benchmark::RegisterBenchmark((name + "_1576x3072").c_str(), [act](benchmark::State& state) { activation_1576x3072(state, act); })->UseRealTime();
+        benchmark::RegisterBenchmark((name + "_in_cache").c_str(), [act](benchmark::State& state) { activation_in_cache(state, act); });
+        benchmark::RegisterBenchmark((name + "_backward_in_cache").c_str(), [act](benchmark::State& state) { activation_backward_in_cache(state, act); });
+    }
+    return true;
+}();
 
 } // namespace

@@ -2,6 +2,7 @@
 // which bring further dependencies, are included one by one; the *_impl.hpp come with the headers that they define.
 #pragma once
 
+#include <zeroi2v/core/activation.hpp>
 #include <zeroi2v/core/assert.hpp>
 #include <zeroi2v/core/checked.hpp>
 #include <zeroi2v/core/config.hpp>
@@ -40,6 +41,7 @@
 #include <zeroi2v/nn/packed_vit_block.hpp>
 #include <zeroi2v/nn/stdha_attention.hpp>
 #include <zeroi2v/nn/vit_block.hpp>
+#include <zeroi2v/ops/activation.hpp>
 #include <zeroi2v/ops/attention.hpp>
 #include <zeroi2v/ops/bilinear_taps.hpp>
 #include <zeroi2v/ops/default_kernels.hpp>
@@ -50,6 +52,7 @@
 #include <zeroi2v/ops/kernels/attention.hpp>
 #include <zeroi2v/ops/kernels/backward.hpp>
 #include <zeroi2v/ops/kernels/elementwise.hpp>
+#include <zeroi2v/ops/kernels/epilogue.hpp>
 #include <zeroi2v/ops/kernels/matmul.hpp>
 #include <zeroi2v/ops/kernels/rows.hpp>
 #include <zeroi2v/ops/kernels/tile.hpp>
@@ -60,9 +63,8 @@
 #include <zeroi2v/ops/matrix_view.hpp>
 #include <zeroi2v/ops/packed_matrix.hpp>
 #include <zeroi2v/ops/patch_embed.hpp>
-#include <zeroi2v/ops/quick_gelu.hpp>
+#include <zeroi2v/ops/reference/activation.hpp>
 #include <zeroi2v/ops/reference/attention.hpp>
-#include <zeroi2v/ops/reference/elementwise.hpp>
 #include <zeroi2v/ops/reference/layer_norm.hpp>
 #include <zeroi2v/ops/reference/matmul.hpp>
 #include <zeroi2v/ops/reference/patch_embed.hpp>
@@ -75,6 +77,7 @@
 #include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/parallel/row_schedule.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
+#include <zeroi2v/simd/activations.hpp>
 #include <zeroi2v/simd/arch.hpp>
 #include <zeroi2v/simd/default_arch.hpp>
 #include <zeroi2v/simd/dot.hpp>

@@ -1,11 +1,13 @@
-// All 2^32 floats through exp and quick_gelu, against double, for every instruction set that runs here.
+// All 2^32 floats through exp, every activation and its derivative, against double.
 //
-//   cmake --build build --target exhaustive_elementwise && build/bin/exhaustive_elementwise
+//   cmake --build build --target exhaustive_elementwise && build/bin/exhaustive_elementwise [ISA...] [FUNCTION...]
 //
-// About a minute per instruction set and core. Exit status 1 where a bound is broken.
+// Instruction sets (all that run here) and functions (exp and all activations) may be named. One function takes a minute or two per
+// instruction set and core. Exit status 1 where a bound is broken, 2 where nothing ran.
+#include "../unit/ops/activations.hpp"
+
 #include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
-#include <zeroi2v/ops/reference/elementwise.hpp>
 #include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 
@@ -14,7 +16,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <limits>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -56,26 +59,15 @@ void see_exp(float x, float got, worst& seen) {
     seen.see(std::fabs(static_cast<double>(got) - want) / ulp, x);
 }
 
-/// The error over the bound (4 + 2|x|) eps |y|, or 2.5e-7 where |y| < 1e-5; at most 1 is right.
-void see_quick_gelu(float x, float got, worst& seen) {
-    double const want = zeroi2v::reference::quick_gelu(static_cast<double>(x));
-    if (std::isnan(x) || std::isinf(x)) {
-        bool const right = x > 0 ? got == x : std::isnan(got);
-        seen.wrong_class += right ? 0U : 1U;
-        return;
-    }
-    if (!std::isfinite(got)) {
-        ++seen.wrong_class;
-        return;
-    }
-    double const error = std::fabs(static_cast<double>(got) - want);
-    double const bound = (4 + 2 * std::fabs(static_cast<double>(x))) * 0x1p-23 * std::fabs(want);
-    if (std::fabs(want) < 1e-5 && error <= 2.5e-7) return;
-    seen.see(bound > 0 ? error / bound : error == 0 ? 0 : std::numeric_limits<double>::infinity(), x);
+/// An error over its bound, which is infinite where the class is wrong.
+void see_ratio(double ratio, float x, worst& seen) {
+    if (std::isinf(ratio)) ++seen.wrong_class;
+    else seen.see(ratio, x);
 }
 
-template <class See>
-worst all_floats(void (*function)(float const*, float*, std::size_t) noexcept, See see, zeroi2v::executor& workers) {
+/// function(x, y, count) of every float; see(x, y, worst).
+template <class Function, class See>
+worst all_floats(Function function, See see, zeroi2v::executor& workers) {
     constexpr std::uint64_t count = std::uint64_t{1} << 32;
     constexpr std::size_t chunk = 4096;
     auto const parts = static_cast<std::size_t>(workers.concurrency());
@@ -98,20 +90,39 @@ worst all_floats(void (*function)(float const*, float*, std::size_t) noexcept, S
 
 } // namespace
 
-int main() {
+int main(int count, char** arguments) {
+    std::vector<std::string_view> const names(arguments + 1, arguments + count);
+    auto const named = [&](std::string_view name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+    auto const activations = zeroi2v::test::all_activations();
+    bool const isa_named = std::any_of(names.begin(), names.end(), [](std::string_view name) { return zeroi2v::isa_from_name(name).has_value(); });
+    bool const function_named = std::any_of(names.begin(), names.end(), [](std::string_view name) { return !zeroi2v::isa_from_name(name); });
     zeroi2v::thread_team workers{static_cast<int>(std::thread::hardware_concurrency())};
     bool sound = true;
+    std::size_t ran = 0;
     for (zeroi2v::isa const level : zeroi2v::built_isas()) {
-        if (!zeroi2v::supported(level)) continue;
+        std::string_view const name = zeroi2v::to_string(level);
+        if (!zeroi2v::supported(level) || (isa_named && !named(name))) continue;
         kernel_table const& table = zeroi2v::kernels(level);
-        char const* const name = zeroi2v::to_string(level).data();
-        worst const exp = all_floats(table.exp, see_exp, workers);
-        std::printf("%-10s exp         %.4f ulp at %a, wrong class: %llu\n", name, exp.error, static_cast<double>(exp.at),
-                    static_cast<unsigned long long>(exp.wrong_class));
-        worst const gelu = all_floats(table.quick_gelu, see_quick_gelu, workers);
-        std::printf("%-10s quick_gelu  %.4f of the bound at %a, wrong class: %llu\n", name, gelu.error, static_cast<double>(gelu.at),
-                    static_cast<unsigned long long>(gelu.wrong_class));
-        sound = sound && exp.error <= 2 && gelu.error <= 1 && exp.wrong_class == 0 && gelu.wrong_class == 0;
+        auto const report = [&](std::string_view function, char const* unit, worst const& seen, double bound) {
+            std::printf("%-10s %-12s %.4f %s at %a, wrong class: %llu\n", name.data(), function.data(), seen.error, unit, static_cast<double>(seen.at),
+                        static_cast<unsigned long long>(seen.wrong_class));
+            std::fflush(stdout);
+            sound = sound && seen.error <= bound && seen.wrong_class == 0;
+            ++ran;
+        };
+        if (!function_named || named("exp")) report("exp", "ulp", all_floats(table.exp, see_exp, workers), 2);
+        for (zeroi2v::activation const act : activations) {
+            if (function_named ? !named(zeroi2v::to_string(act)) : act == zeroi2v::activation::none) continue;
+            auto const& kernel = table.of(act);
+            auto const slope = [&](float const* x, float* y, std::size_t n) noexcept {
+                std::fill_n(y, n, 1.0F);
+                kernel.backward(x, y, y, n);
+            };
+            auto const see_value = [act](float x, float got, worst& seen) { see_ratio(zeroi2v::test::value_error(act, x, got), x, seen); };
+            auto const see_slope = [act](float x, float got, worst& seen) { see_ratio(zeroi2v::test::derivative_error(act, x, got), x, seen); };
+            report(zeroi2v::to_string(act), "of the bound", all_floats(kernel.forward, see_value, workers), 1);
+            report(std::string{zeroi2v::to_string(act)} + "'", "of the bound", all_floats(slope, see_slope, workers), 1);
+        }
     }
-    return sound ? 0 : 1;
+    return ran == 0 ? 2 : sound ? 0 : 1;
 }

@@ -4,6 +4,9 @@
 /// Inlined in every build, Debug too: what a per-ISA translation unit calls must never become a weak symbol.
 #define ZEROI2V_ALWAYS_INLINE inline __attribute__((always_inline))
 
+/// A call in every build: what is rarely needed stays out of the code around it.
+#define ZEROI2V_NEVER_INLINE __attribute__((noinline))
+
 /// Pointers that alias no other pointer of the same function.
 #define ZEROI2V_RESTRICT __restrict__
 

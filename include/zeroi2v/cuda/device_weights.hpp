@@ -1,6 +1,7 @@
 // device_weights: where each tensor of a model lies in the one allocation on the device, and in which form.
 #pragma once
 
+#include <zeroi2v/core/activation.hpp>
 #include <zeroi2v/core/assert.hpp>
 #include <zeroi2v/core/config.hpp>
 #include <zeroi2v/core/dtype.hpp>
@@ -78,6 +79,7 @@ struct device_vit_block {
 template <class Adapters>
 struct device_weights {
     dtype type{};
+    activation act = activation::quick_gelu; ///< of the MLPs
     float *class_embedding{}, *positional{}, *temporal{};
     device_linear conv1;
     device_norm ln_pre, ln_post;

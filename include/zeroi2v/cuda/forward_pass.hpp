@@ -1,16 +1,17 @@
 // forward_pass: the kernels and products of one forward in their order, for whatever machine launches them.
 #pragma once
 
+#include <zeroi2v/core/activation.hpp>
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/cuda/device_weights.hpp>
 #include <zeroi2v/cuda/frame_offsets.hpp>
 #include <zeroi2v/cuda/kernel_choice.hpp>
+#include <zeroi2v/cuda/kernels/activation.hpp>
 #include <zeroi2v/cuda/kernels/attention.hpp>
 #include <zeroi2v/cuda/kernels/attention_f32.hpp>
 #include <zeroi2v/cuda/kernels/attention_mma.hpp>
 #include <zeroi2v/cuda/kernels/head.hpp>
 #include <zeroi2v/cuda/kernels/patches.hpp>
-#include <zeroi2v/cuda/kernels/quick_gelu.hpp>
 #include <zeroi2v/cuda/kernels/rows.hpp>
 #include <zeroi2v/cuda/product_shape.hpp>
 #include <zeroi2v/cuda/workspace_layout.hpp>
@@ -22,6 +23,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace zeroi2v::detail {
 
@@ -49,7 +51,7 @@ void launch_attention(Queue& queue, cuda_kernels::attention_arguments<E, Source>
 /// One forward, on a queue that has
 ///   launch<Kernel>(blocks, threads, shared_bytes, arguments)   and   product(shape, operands)
 ///
-/// The order of operations is that of vit_engine: residual + layer norm in one kernel, QuickGELU in another, of the last block only
+/// The order of operations is that of vit_engine: residual + layer norm in one kernel, the activation in another, of the last block only
 /// the class tokens' queries, projection and MLP.
 /// Test  tests/unit/cuda/engine.cpp
 template <cuda_kernels::element E, class Adapters, class Queue>
@@ -125,6 +127,13 @@ private:
             if (device_adapter const* const adapter = b.adapters.find(linear, side); adapter != nullptr) adapt(*adapter, x, stride, x, stride, rows);
     }
 
+    void activate(E* x, std::size_t count) {
+        with_activation(weights_.act, [&]<activation A>(std::integral_constant<activation, A>) {
+            using kernel = cuda_kernels::activate_in_place<E, A>;
+            queue_.template launch<kernel>(kernel::blocks(count), kernel::threads, 0, {.x = x, .count = count});
+        });
+    }
+
     /// x += delta (rows without gaps, or null); y = layer(x).
     template <class Out>
     void norm(float* x, std::size_t x_stride, E const* delta, Out* y, std::size_t y_stride, device_norm const& layer, std::size_t rows) {
@@ -159,9 +168,7 @@ private:
         linear(b, block_linear::out_proj, b.out_proj, narrow(), delta(), rows);
         norm(tokens(), x_stride, delta(), narrow(), width(), b.ln_2, rows);
         linear(b, block_linear::c_fc, b.c_fc, narrow(), hidden(), rows);
-        using gelu = cuda_kernels::quick_gelu_in_place<E>;
-        std::size_t const values = rows * config_.mlp_width();
-        queue_.template launch<gelu>(gelu::blocks(values), gelu::threads, 0, {.x = hidden(), .count = values});
+        activate(hidden(), rows * config_.mlp_width());
         linear(b, block_linear::c_proj, b.c_proj, hidden(), delta(), rows);
         if (last) norm(tokens(), x_stride, delta(), at<float>(layout_.features), width(), weights_.ln_post, rows);
         else norm(tokens(), x_stride, delta(), narrow(), width(), next->ln_1, rows);

@@ -1,6 +1,7 @@
 // kernel_choice: from sizes known at run time to the instances of kernels that are made for them.
 #pragma once
 
+#include <zeroi2v/core/activation.hpp>
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/float16.hpp>
@@ -47,6 +48,14 @@ void with_attention_dim(std::size_t dim, Use&& use) {
     }(std::make_index_sequence<dims.size()>{});
     if (!found)
         throw device_error{error_code::unsupported_device, "cuda: head_dim: " + std::to_string(dim) + " found, at most 128 expected on a device"};
+}
+
+/// use(std::integral_constant<activation, A>{}) with the activation that `act` is; nothing for activation::none.
+template <class Use>
+void with_activation(activation act, Use&& use) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+        ((act == static_cast<activation>(I + 1) ? void(use(std::integral_constant<activation, static_cast<activation>(I + 1)>{})) : void()), ...);
+    }(std::make_index_sequence<activation_count - 1>{});
 }
 
 /// use(constant<Width>{}, constant<Groups>{}) for rows of `columns` elements: four at a time where that divides, and as few registers

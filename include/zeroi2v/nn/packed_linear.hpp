@@ -1,6 +1,7 @@
 // packed_linear: one Linear of a block made ready to compute, and the adapters that stand at it.
 #pragma once
 
+#include <zeroi2v/core/activation.hpp>
 #include <zeroi2v/core/config.hpp>
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/nn/adapter_sites.hpp>
@@ -28,6 +29,7 @@ struct packing_options {
     kernel_table const* kernels{};
     dtype type = dtype::f32;                    ///< f32, bf16 or i8
     std::optional<double> adapter_scale{};      ///< needed with adapters
+    activation act = activation::quick_gelu;    ///< between c_fc and c_proj
 };
 
 namespace detail {
@@ -178,7 +180,7 @@ private:
         for (part const& each : parts_) run_part(each, x, result, {}, scratch);
         apply(*around_.after, result, result, scratch);
         for (std::size_t r = 0; r < x.rows; ++r) {
-            if (end.act == activation::quick_gelu) kernels_->quick_gelu(result.row(r), result.row(r), y.columns);
+            if (end.act != activation::none) kernels_->of(end.act).forward(result.row(r), result.row(r), y.columns);
             if (adds)
                 for (std::size_t c = 0; c < y.columns; ++c) y.row(r)[c] = end.residual.row(r)[c] + result.row(r)[c];
         }

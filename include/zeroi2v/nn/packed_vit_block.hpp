@@ -1,6 +1,7 @@
 // packed_vit_block: one block made ready to compute: weights packed for a kernel table, adapters packed or absent.
 #pragma once
 
+#include <zeroi2v/core/activation.hpp>
 #include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/nn/block_scratch.hpp>
 #include <zeroi2v/nn/op_times.hpp>
@@ -23,7 +24,7 @@ namespace zeroi2v {
 /// What stands around attention falls into three stages, each for any range of rows (tokens), on one thread:
 ///   attention_input    qkv = in_proj(ln_1(x))
 ///   attention_output   x = x + out_proj(y)
-///   mlp                x = x + c_proj(quick_gelu(c_fc(ln_2(x))))
+///   mlp                x = x + c_proj(act(c_fc(ln_2(x))))
 /// where each Linear stands for itself and the adapters at it. A merged block runs the same lines; its type has no adapters.
 ///
 /// Numerics  each row's result is the same bits whatever the other rows of the call.
@@ -39,7 +40,7 @@ public:
         requires std::is_same_v<std::remove_const_t<Block>, vit_block>
     packed_vit_block(Block& block, BlockAdapters const& adapters, bool q_apart, packing_options const& options, Release&& release)
         : kernels_{options.kernels}, ln_1_{block.ln_1}, ln_2_{block.ln_2}, width_{block.ln_1.weight.count()},
-          mlp_width_{block.c_fc.bias.count()} {
+          mlp_width_{block.c_fc.bias.count()}, act_{options.act} {
         auto const pack = [&](block_linear which, op_group group, std::size_t first_apart) {
             auto& layer = block.*info_of(which).member;
             packed_linear<Adapters> packed{layer, which, adapters, first_apart, group, options};
@@ -102,7 +103,7 @@ public:
     void mlp(matrix_view<float> x, block_scratch const& scratch) const noexcept {
         in_row_blocks(x.rows, scratch, [&](std::size_t at, std::size_t count) {
             matrix_view<float> const out = part(x, at, count), hidden{scratch.hidden, count, mlp_width_};
-            c_fc_(norm(ln_2_, out, scratch), hidden, {activation::quick_gelu, {}}, scratch);
+            c_fc_(norm(ln_2_, out, scratch), hidden, {act_, {}}, scratch);
             c_proj_(hidden, out, {activation::none, out}, scratch);
         });
     }
@@ -137,6 +138,7 @@ private:
     detail::packed_layer_norm ln_1_, ln_2_;
     packed_linear<Adapters> in_proj_, out_proj_, c_fc_, c_proj_;
     std::size_t width_{}, mlp_width_{};
+    activation act_{};
 };
 
 } // namespace zeroi2v

@@ -1,6 +1,7 @@
 // kernel_table: what differs between instruction sets, as a table of functions on plain pointers.
 #pragma once
 
+#include <zeroi2v/core/activation.hpp>
 #include <zeroi2v/core/dtype.hpp>
 #include <zeroi2v/simd/isa.hpp>
 
@@ -8,9 +9,6 @@
 #include <cstdint>
 
 namespace zeroi2v {
-
-/// What a matmul does to its result before the residual is added.
-enum class activation { none, quick_gelu };
 
 /// C = act(A W^T + bias) + residual, for rows [0, m) of A and the channels of whole panels.
 ///
@@ -144,6 +142,12 @@ struct softmax_backward_args {
     std::size_t rows, width;
 };
 
+/// One activation over arrays. No length is too short.
+struct activation_kernel {
+    void (*forward)(float const* x, float* y, std::size_t count) noexcept;                     ///< y = act(x); y may be x
+    void (*backward)(float const* x, float const* dy, float* dx, std::size_t count) noexcept; ///< dx = dy act'(x); dx may be dy
+};
+
 /// The kernels of one instruction set. Every function may run on any number of threads at once, on disjoint results.
 ///
 /// Numerics  One element of a result comes from the same operations in the same order wherever its row stands in the call,
@@ -156,15 +160,15 @@ struct kernel_table {
     matmul_kernel i8;   ///< int8 weights, one scale per channel; activations in int8, one scale per row; sums exact
     void (*layer_norm)(layer_norm_args const&) noexcept;
     void (*softmax)(softmax_args const&) noexcept;
-    void (*quick_gelu)(float const* x, float* y, std::size_t count) noexcept; ///< x / (1 + exp(-1.702 x)); y may be x
-    void (*exp)(float const* x, float* y, std::size_t count) noexcept;        ///< y may be x
+    activation_kernel const* activations; ///< activation_count of them, see `of`
+    void (*exp)(float const* x, float* y, std::size_t count) noexcept; ///< y may be x
     void (*attention)(attention_args const&) noexcept;
     std::size_t (*attention_scratch)(std::size_t keys, std::size_t dim) noexcept; ///< floats
     void (*layer_norm_backward)(layer_norm_backward_args const&) noexcept;
     void (*softmax_backward)(softmax_backward_args const&) noexcept;
-    /// dx = dy (s + 1.702 x s (1 - s)), s = 1 / (1 + exp(-1.702 x)); dx may be dy.
-    void (*quick_gelu_backward)(float const* x, float const* dy, float* dx, std::size_t count) noexcept;
     std::size_t (*fma_loop)(std::size_t iterations) noexcept; ///< nothing but FMAs on registers; returns the flops done
+
+    [[nodiscard]] constexpr activation_kernel const& of(activation act) const noexcept { return activations[static_cast<std::size_t>(act)]; }
 
     /// The matmul kernel for weights of a type: f32, bf16 or i8.
     [[nodiscard]] constexpr matmul_kernel const* matmul(dtype weights) const noexcept {

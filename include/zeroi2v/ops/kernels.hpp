@@ -57,13 +57,12 @@ template <class Arch>
             .i8 = kernel_of_product<typename products<Arch>::i8, rows, vectors>(),
             .layer_norm = &layer_norm<Arch>,
             .softmax = &softmax<Arch>,
-            .quick_gelu = &quick_gelu_array<Arch>,
+            .activations = activation_kernels<Arch>::all,
             .exp = &exp_array<Arch>,
             .attention = &attention<Arch>,
             .attention_scratch = &attention_scratch<Arch>,
             .layer_norm_backward = &layer_norm_backward<Arch>,
             .softmax_backward = &softmax_backward<Arch>,
-            .quick_gelu_backward = &quick_gelu_backward<Arch>,
             .fma_loop = &fma_loop<Arch>};
 }
 

@@ -17,7 +17,7 @@
 
 namespace zeroi2v {
 
-/// What follows the product, in registers.
+/// What follows the product, beside it.
 struct epilogue {
     activation act = activation::none;
     matrix_view<float const> residual = {}; ///< (M,N), or none; it may be C itself

@@ -1,4 +1,4 @@
-// exp and quick_gelu on a pack.
+// exp and its relatives on a pack.
 #pragma once
 
 #include <zeroi2v/core/config.hpp>
@@ -69,26 +69,6 @@ template <class Arch>
     auto x = detail::reduce_by_ln2(difference);
     x.r = x.r + bounded;
     return detail::exp_of_reduced(x);
-}
-
-namespace detail {
-
-/// 1 + exp(-1.702 x), the same float as without the floor: below it 1 + exp(...) is 1, and exp(...) would be subnormal, which
-/// costs the processor some 150 cycles a vector.
-template <class Arch>
-[[nodiscard]] ZEROI2V_ALWAYS_INLINE pack<float, Arch> quick_gelu_divisor(pack<float, Arch> x) noexcept {
-    using floats = pack<float, Arch>;
-    return floats::broadcast(1.0F) + exp(max(floats::broadcast(-80.0F), x * floats::broadcast(-1.702F))); // a NaN as second argument stays
-}
-
-} // namespace detail
-
-/// x / (1 + exp(-1.702 x)).
-///
-/// Numerics  relative error at most (4 + 2|x|) 2^-23; -inf gives NaN (as -inf * 0 does), +inf gives +inf.
-template <class Arch>
-[[nodiscard]] ZEROI2V_ALWAYS_INLINE pack<float, Arch> quick_gelu(pack<float, Arch> x) noexcept {
-    return x / detail::quick_gelu_divisor(x);
 }
 
 } // namespace zeroi2v

@@ -65,7 +65,7 @@ struct block_activations {
     float* qkv{};                     // (M,3C)
     float* attended{};                // (Q,C), where out_proj trains
     float* behind{};                  // (Q,C) the residual stream after attention
-    float* wide{};                    // (Q,F) before quick_gelu
+    float* wide{};                    // (Q,F) before the activation
     std::array<float*, adapter_sites.size()> hidden{};       // by site, (M,R) or (Q,R): what D_fc1 gave, dropped values as dropped
     std::array<float*, block_linears.size()> unadapted{};    // (Q,C) what a Linear gave whose output is adapted
 
@@ -112,7 +112,7 @@ struct block_scratchpad {
                std::size_t other_weight_floats) {
         std::size_t width = 0, hidden = 0, rank_floats = 0, weight_floats = other_weight_floats, attention_floats = 0, room = 0;
         bool image_weights = false;
-        // Half the rows of a forward pass: of a row of the MLP two stay in the cache, before quick_gelu and behind it.
+        // Half the rows of a forward pass: of a row of the MLP two stay in the cache, before the activation and after it.
         std::size_t const some = std::max<std::size_t>(std::min(rows.all(), kernels.f32.row_block / 2), 1);
         std::size_t const m = rows.all();
         for (auto const& block : blocks) {

@@ -3,11 +3,11 @@
 
 #include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/nn/vit_block.hpp>
+#include <zeroi2v/ops/activation.hpp>
 #include <zeroi2v/ops/attention.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/matmul.hpp>
 #include <zeroi2v/ops/matrix_view.hpp>
-#include <zeroi2v/ops/quick_gelu.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/train/activations.hpp>
@@ -97,13 +97,13 @@ inline void behind_attention_backward(pass_context const& on, training_block con
         auto const wide = w.wide(kept.wide);
         if (block.c_proj.trains()) {
             auto const after = w.wide(scratch.wide_2);
-            quick_gelu(here.kernels, here.workers, {wide.data, w.q * w.hidden}, {after.data, w.q * w.hidden});
+            activate(here.kernels, here.workers, block.act, {wide.data, w.q * w.hidden}, {after.data, w.q * w.hidden});
         }
         if (!block.c_proj.passes_gradient()) return; // nothing before c_proj trains
         auto const dwide = block.c_fc.trains() ? w.wide(scratch.wide) : w.own_wide(own.wide);
         linear_backward(here, block.c_proj, dy, dwide);
         for_rows(here.workers, w.q, [&](std::size_t first, std::size_t last) {
-            here.kernels.quick_gelu_backward(wide.row(first), dwide.row(first), dwide.row(first), (last - first) * w.hidden);
+            here.kernels.of(block.act).backward(wide.row(first), dwide.row(first), dwide.row(first), (last - first) * w.hidden);
         });
         if (adapter_trains || block.c_fc.trains()) norm_forward(here, block.ln_2, w.behind<float const>(kept.behind), w.behind(scratch.a));
         if (!block.c_fc.passes_gradient()) return;

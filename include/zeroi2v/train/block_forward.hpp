@@ -3,12 +3,12 @@
 
 #include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/nn/vit_block.hpp>
+#include <zeroi2v/ops/activation.hpp>
 #include <zeroi2v/ops/attention.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/layer_norm.hpp>
 #include <zeroi2v/ops/matmul.hpp>
 #include <zeroi2v/ops/matrix_view.hpp>
-#include <zeroi2v/ops/quick_gelu.hpp>
 #include <zeroi2v/parallel/dealt_blocks.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/partition.hpp>
@@ -191,7 +191,7 @@ inline void behind_attention_forward(pass_context const& on, training_block cons
             adapter_forward(here, *mlp_adapter, w.drop(here, block, *mlp_adapter, w.step), w.step, normal, w.ranks(kept.hidden_of(*mlp_adapter)), normal);
         auto const before = w.wide(kept.wide), after = w.own_wide(own.wide);
         linear_forward(here, block.c_fc, normal, before);
-        quick_gelu(here.kernels, here.workers, {before.data, w.q * w.hidden}, {after.data, w.q * w.hidden});
+        activate(here.kernels, here.workers, block.act, {before.data, w.q * w.hidden}, {after.data, w.q * w.hidden});
         residual_forward(here, block, w, kept, block.c_proj, mlp_out_adapter, after, w.behind(y), behind);
     });
 }

@@ -1,6 +1,7 @@
 // training_block: one transformer block made ready for both directions.
 #pragma once
 
+#include <zeroi2v/core/activation.hpp>
 #include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/nn/vit_block.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
@@ -22,6 +23,7 @@ struct training_block_options {
     std::size_t number{};       ///< of the block, for dropout
     bool class_only{};          ///< the last block: queries, projection and MLP for the class tokens only
     bool passes_gradient{};     ///< something before this block trains, so the gradient has to reach its input
+    activation act = activation::quick_gelu; ///< between c_fc and c_proj
 };
 
 /// The weights of one block, and what of them trains. Planned by the constructor, packed by `pack`.
@@ -42,10 +44,11 @@ public:
     training_linear out_proj, c_fc, c_proj;
     std::size_t number{};
     bool class_only{}, passes_gradient{};
+    activation act{};
 
     training_block(vit_block const& block, block_adapters const& adapters, trained_tensors const& trained, training_block_options const& options)
         : ln_1{block.ln_1, trained}, ln_2{block.ln_2, trained}, number{options.number}, class_only{options.class_only},
-          passes_gradient{options.passes_gradient} {
+          passes_gradient{options.passes_gradient}, act{options.act} {
         auto const& kernels = *options.kernels;
         adapters_.reserve(adapter_sites.size()); // parts of in_proj point into it
         for (adapter_site_info const& info : adapter_sites)

@@ -1,13 +1,13 @@
+#include <zeroi2v/cuda/kernels/activation.hpp>
 #include <zeroi2v/cuda/kernels/head.hpp>
 #include <zeroi2v/cuda/kernels/patches.hpp>
-#include <zeroi2v/cuda/kernels/quick_gelu.hpp>
 #include <zeroi2v/cuda/kernels/rows.hpp>
 
+#include "../ops/activations.hpp"
 #include "host_block.hpp"
 
 #include <zeroi2v/core/random.hpp>
 #include <zeroi2v/cuda/kernel_choice.hpp>
-#include <zeroi2v/ops/reference/elementwise.hpp>
 #include <zeroi2v/ops/reference/layer_norm.hpp>
 #include <zeroi2v/ops/reference/patch_embed.hpp>
 #include <zeroi2v/video/normalize.hpp>
@@ -19,6 +19,8 @@
 #include <cstring>
 #include <limits>
 #include <span>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 using namespace zeroi2v;
@@ -129,23 +131,30 @@ TEST_CASE("cuda embed: class token, positions, times, ln_pre") {
     }
 }
 
-TEST_CASE_TEMPLATE("cuda quick_gelu: any length, special values", E, float, bf16, f16) {
-    float const infinity = std::numeric_limits<float>::infinity();
-    CHECK(quick_gelu_in_place<float>::apply(infinity) == infinity);
-    CHECK(std::isnan(quick_gelu_in_place<float>::apply(-infinity))); // -inf * 0, as torch
-    CHECK(std::isnan(quick_gelu_in_place<float>::apply(std::nanf(""))));
-    CHECK(quick_gelu_in_place<float>::apply(-1e30F) == 0.0F);
-    for (std::size_t const count : {1U, 4U, 7U, 8U, 9U, 255U, 2048U, 2049U, 4103U}) {
-        auto x = noise<E>(count + 1, count, 4);
-        auto const before = x;
-        run_kernel<quick_gelu_in_place<E>>(quick_gelu_in_place<E>::blocks(count), quick_gelu_in_place<E>::threads, 0, {x.data(), count});
-        CHECK(value_of(x[count]) == value_of(before[count]));
-        for (std::size_t i = 0; i < count; ++i) {
-            double const from = static_cast<double>(value_of(before[i])), expected = reference::quick_gelu(from);
-            double const found = static_cast<double>(value_of(x[i]));
-            REQUIRE(std::abs(found - expected) <= std::abs(expected) * ((4 + 2 * std::abs(from)) * 0x1p-23 + (sizeof(E) == 4 ? 0 : unit<E>)) + 6e-8);
-        }
-    }
+TEST_CASE_TEMPLATE("cuda activate_in_place: every activation, any length, special values", E, float, bf16, f16) {
+    std::size_t judged = 0;
+    for (activation const act : test::all_activations())
+        detail::with_activation(act, [&]<activation A>(std::integral_constant<activation, A>) {
+            CAPTURE(to_string(A));
+            using kernel = activate_in_place<E, A>;
+            CHECK(std::string_view{kernel::name} == to_string(act));
+            float const special = std::numeric_limits<float>::infinity();
+            for (float const x : {special, -special, std::nanf(""), -1e30F, 1e30F, 0.0F, -0.0F, -88.0F})
+                CHECK(test::value_error(A, x, device_activation<A>::value(x)) <= 1);
+            for (std::size_t const count : {1U, 4U, 7U, 8U, 9U, 255U, 2048U, 2049U, 4103U}) {
+                auto x = noise<E>(count + 1, count, 4);
+                auto const before = x;
+                run_kernel<kernel>(kernel::blocks(count), kernel::threads, 0, {x.data(), count});
+                CHECK(value_of(x[count]) == value_of(before[count]));
+                for (std::size_t i = 0; i < count; ++i) {
+                    double const from = static_cast<double>(value_of(before[i])), expected = reference::activate(A, from);
+                    double const found = static_cast<double>(value_of(x[i])), bound = test::rule_of(A, from, expected).value;
+                    REQUIRE(std::abs(found - expected) <= bound + (sizeof(E) == 4 ? 0 : std::abs(expected) * unit<E>) + 6e-8);
+                }
+            }
+            ++judged;
+        });
+    CHECK(judged == activation_count - 1);
 }
 
 TEST_CASE_TEMPLATE("cuda gather_patches: the rows of the reference, padded with zeros", E, float, bf16) {

@@ -1,7 +1,9 @@
 // The forward pass of a video ViT in plain double loops, written from its formula: what the engine is tested against.
 #pragma once
 
+#include <zeroi2v/core/activation.hpp>
 #include <zeroi2v/model/vit_weights.hpp>
+#include <zeroi2v/ops/reference/activation.hpp>
 #include <zeroi2v/tensor/tensor.hpp>
 
 #include <cmath>
@@ -9,7 +11,7 @@
 #include <optional>
 #include <vector>
 
-namespace reference {
+namespace zeroi2v::reference {
 
 using matrix = std::vector<std::vector<double>>;
 
@@ -69,7 +71,7 @@ inline matrix attention(zeroi2v::vit_config const& config, matrix const& q, matr
 }
 
 template <class Adapters>
-void block(zeroi2v::vit_weights<Adapters> const& weights, std::size_t i, matrix& x) {
+void block(zeroi2v::vit_weights<Adapters> const& weights, std::size_t i, matrix& x, zeroi2v::activation act) {
     using enum zeroi2v::adapter_site;
     zeroi2v::vit_block const& b = weights.blocks[i];
     auto const& config = weights.config;
@@ -92,7 +94,7 @@ void block(zeroi2v::vit_weights<Adapters> const& weights, std::size_t i, matrix&
         for (std::size_t c = 0; c < x[n].size(); ++c) x[n][c] += attended[n][c];
     matrix hidden = linear(adapter(layer_norm(x, b.ln_2), a[MLP_Adapter], scale), b.c_fc);
     for (auto& row : hidden)
-        for (double& v : row) v = v / (1 + std::exp(-1.702 * v));
+        for (double& v : row) v = activate(act, v);
     matrix const out = adapter(linear(hidden, b.c_proj), a[MLP_Adapter_out], scale);
     for (std::size_t n = 0; n < x.size(); ++n)
         for (std::size_t c = 0; c < x[n].size(); ++c) x[n][c] += out[n][c];
@@ -100,7 +102,8 @@ void block(zeroi2v::vit_weights<Adapters> const& weights, std::size_t i, matrix&
 
 /// All tokens after `layers` blocks.
 template <class Adapters>
-matrix tokens(zeroi2v::vit_weights<Adapters> const& weights, zeroi2v::view<float const, 4> clip, std::size_t layers) {
+matrix tokens(zeroi2v::vit_weights<Adapters> const& weights, zeroi2v::view<float const, 4> clip, std::size_t layers,
+              zeroi2v::activation act = zeroi2v::activation::quick_gelu) {
     auto const& config = weights.config;
     std::size_t const p = config.patch_size(), width = config.width();
     matrix x;
@@ -123,14 +126,15 @@ matrix tokens(zeroi2v::vit_weights<Adapters> const& weights, zeroi2v::view<float
             x.push_back(row);
         }
     x = layer_norm(x, weights.ln_pre);
-    for (std::size_t i = 0; i < layers; ++i) block(weights, i, x);
+    for (std::size_t i = 0; i < layers; ++i) block(weights, i, x, act);
     return x;
 }
 
 template <class Adapters>
-std::vector<double> logits(zeroi2v::vit_weights<Adapters> const& weights, zeroi2v::view<float const, 4> clip) {
+std::vector<double> logits(zeroi2v::vit_weights<Adapters> const& weights, zeroi2v::view<float const, 4> clip,
+                           zeroi2v::activation act = zeroi2v::activation::quick_gelu) {
     auto const& config = weights.config;
-    matrix const x = tokens(weights, clip, config.layers());
+    matrix const x = tokens(weights, clip, config.layers(), act);
     matrix mean(1, std::vector<double>(config.width()));
     for (std::size_t t = 0; t < config.frames(); ++t) {
         matrix const f = layer_norm({x[t * config.tokens()]}, weights.ln_post);
@@ -139,4 +143,4 @@ std::vector<double> logits(zeroi2v::vit_weights<Adapters> const& weights, zeroi2
     return linear(mean, weights.fc_cls)[0];
 }
 
-} // namespace reference
+} // namespace zeroi2v::reference

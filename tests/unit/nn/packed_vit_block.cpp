@@ -3,6 +3,9 @@
 
 #include <zeroi2v/core/random.hpp>
 #include <zeroi2v/ops/default_kernels.hpp>
+#include <zeroi2v/ops/reference/activation.hpp>
+#include <zeroi2v/ops/reference/layer_norm.hpp>
+#include <zeroi2v/ops/reference/matmul.hpp>
 #include <zeroi2v/tensor/aligned_buffer.hpp>
 
 #include <doctest/doctest.h>
@@ -75,8 +78,8 @@ struct room {
 };
 
 template <class Adapters>
-packed_vit_block<Adapters> packed(drawn<Adapters>& from, bool q_apart, dtype type = dtype::f32) {
-    return {from.block, from.adapters, q_apart, {&default_kernels<>(), type, 0.5}, [](stored_tensor const&) {}};
+packed_vit_block<Adapters> packed(drawn<Adapters>& from, bool q_apart, dtype type = dtype::f32, activation act = activation::quick_gelu) {
+    return {from.block, from.adapters, q_apart, {&default_kernels<>(), type, 0.5, act}, [](stored_tensor const&) {}};
 }
 
 /// Rows of `columns` values that lie `stride` apart, with sentinels between them.
@@ -199,4 +202,40 @@ TEST_CASE("the largest rank of adapters counts, and the scale is multiplied into
     block.adapters[adapter_site::S_Adapter]->D_fc2.weight = stored_tensor::zeros(dtype::f32, {width, 9});
     CHECK(packed(block, false).rank() == 9);
     CHECK_THROWS_AS((packed_vit_block<with_adapters>{block.block, block.adapters, false, {&default_kernels<>(), dtype::f32, std::nullopt}, [](stored_tensor const&) {}}), std::bad_optional_access);
+}
+
+TEST_CASE("behind attention a block computes its formula, with each activation") {
+    constexpr std::size_t rows = 9;
+    auto from = drawn_block<no_adapters>(false);
+    vit_block const& block = from.block;
+    auto const x = normal(rows * width, 92);
+    auto attended = normal(rows * width, 93);
+    auto const doubles = [](stored_tensor const& tensor) {
+        std::vector<double> values(tensor.count());
+        for (std::size_t i = 0; i < values.size(); ++i) values[i] = tensor.value(i);
+        return values;
+    };
+    /// y = act(layer(x)) + residual.
+    auto const linear = [&](stored_linear const& layer, std::vector<double> const& input, activation act, std::vector<double> const& residual) {
+        auto const weight = doubles(layer.weight), bias = doubles(layer.bias);
+        std::size_t const out = bias.size(), in = weight.size() / out;
+        std::vector<double> y(rows * out);
+        reference::matmul(matrix_view<double const>{input.data(), rows, in}, matrix_view<double const>{weight.data(), out, in}, matrix_view<double>{y.data(), rows, out},
+                          matrix_view<double const>{bias.data(), 1, out}, act, matrix_view<double const>{residual.empty() ? nullptr : residual.data(), rows, out});
+        return y;
+    };
+    for (std::size_t i = 0; i < activation_count; ++i) {
+        auto const act = static_cast<activation>(i);
+        CAPTURE(to_string(act));
+        auto const stream = linear(block.out_proj, {attended.begin(), attended.end()}, activation::none, {x.begin(), x.end()});
+        std::vector<double> normed(stream.size());
+        reference::layer_norm<double>({stream.data(), rows, width}, doubles(block.ln_2.weight), doubles(block.ln_2.bias), {normed.data(), rows, width}, 1e-5);
+        auto const want = linear(block.c_proj, linear(block.c_fc, normed, act, {}), activation::none, stream);
+        auto const of = packed(from, false, dtype::f32, act);
+        room const all{of, rows};
+        auto out = x;
+        of.attention_output({out.data(), rows, width}, {attended.data(), rows, width}, all.scratch);
+        of.mlp({out.data(), rows, width}, all.scratch);
+        for (std::size_t at = 0; at < out.size(); ++at) CHECK(static_cast<double>(out[at]) == doctest::Approx(want[at]).epsilon(1e-5));
+    }
 }

@@ -1,4 +1,4 @@
-// The kernels of training: gradients of layer_norm, softmax and quick_gelu against double, at every width.
+// The kernels of training: gradients of layer_norm, softmax and activations against double, at every width.
 #include "tables.hpp"
 
 #include <array>
@@ -88,7 +88,7 @@ TEST_CASE("softmax_backward of every width from 1 to 200") {
     MESSAGE("softmax_backward: relative L2 " << worst);
 }
 
-TEST_CASE("quick_gelu_backward over float's range, and at every length") {
+TEST_CASE("quick_gelu backward over float's range, and at every length") {
     auto const derivative = [](double x) {
         double const s = 1 / (1 + std::exp(-1.702 * x));
         return s + 1.702 * x * s * (1 - s);
@@ -98,7 +98,7 @@ TEST_CASE("quick_gelu_backward over float's range, and at every length") {
         for (std::size_t count = 1; count <= 65; ++count) {
             auto const x = random_floats(count, count, -12, 12), dy = normal_floats(count, count + 1);
             auto got = dy;
-            table->quick_gelu_backward(x.data(), got.data(), got.data(), count);
+            table->of(activation::quick_gelu).backward(x.data(), got.data(), got.data(), count);
             for (std::size_t i = 0; i < count; ++i)
                 worst = std::max(worst, std::fabs(static_cast<double>(got[i]) - static_cast<double>(dy[i]) * derivative(static_cast<double>(x[i]))) / std::max(1.0, std::fabs(static_cast<double>(dy[i]))));
         }
@@ -106,7 +106,7 @@ TEST_CASE("quick_gelu_backward over float's range, and at every length") {
         std::array<float, 6> const far{-3e38F, -1e4F, -0.0F, 0.0F, 1e4F, 3e38F};
         std::array<float, 6> const ones{1, 1, 1, 1, 1, 1};
         std::array<float, 6> got{};
-        table->quick_gelu_backward(far.data(), ones.data(), got.data(), far.size());
+        table->of(activation::quick_gelu).backward(far.data(), ones.data(), got.data(), far.size());
         CHECK(got == std::array<float, 6>{0, 0, 0.5F, 0.5F, 1, 1});
     }
 }

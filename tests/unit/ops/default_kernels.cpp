@@ -3,10 +3,10 @@
 
 #include "tables.hpp"
 
+#include <zeroi2v/ops/activation.hpp>
 #include <zeroi2v/ops/attention.hpp>
 #include <zeroi2v/ops/layer_norm.hpp>
 #include <zeroi2v/ops/matmul.hpp>
-#include <zeroi2v/ops/quick_gelu.hpp>
 #include <zeroi2v/ops/softmax.hpp>
 #include <zeroi2v/simd/arch.hpp>
 
@@ -38,8 +38,13 @@ TEST_CASE("convenience calls run the kernels of default_arch") {
     softmax(matrix_view<float const>{a.data(), m, k}, matrix_view<float>{got.data(), m, k});
     softmax(dispatched, serial, {a.data(), m, k}, {want.data(), m, k});
     CHECK(same_bits(got, want));
+    for (activation const act : {activation::none, activation::quick_gelu}) {
+        activate(act, std::span{a}, std::span{got});
+        activate(dispatched, serial, act, a, want);
+        CHECK(same_bits(got, want));
+    }
+    std::fill(got.begin(), got.end(), 0.0F);
     quick_gelu(std::span{a}, std::span{got});
-    quick_gelu(dispatched, serial, a, want);
     CHECK(same_bits(got, want));
     attention_shape const shape{2, 10, 10, 7, 10};
     token_rows<float const> const rows{a.data(), 700, 70, 10};

@@ -1,9 +1,9 @@
 // matmul: exact on integers over every shape, rounding bounded on random data, the same bits however it is cut.
 #include <zeroi2v/ops/matmul.hpp>
 
+#include "activations.hpp"
 #include "tables.hpp"
 
-#include <zeroi2v/ops/reference/elementwise.hpp>
 #include <zeroi2v/ops/reference/matmul.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>
 
@@ -414,20 +414,57 @@ TEST_CASE("long k: the same bits with room for partial sums and without, for eve
     CHECK(judged == 4 * 2 * tables().size() * 2 * 3);
 }
 
-TEST_CASE("the activation in registers is quick_gelu, bit for bit") {
+TEST_CASE("every activation in a product is that of arrays, bit for bit: any residual, bias, size, type") {
     serial_executor serial;
-    constexpr std::size_t m = 7, n = 33, k = 20;
-    auto const a = normal_floats(m * k, 1);
-    auto const w = normal_floats(n * k, 2);
-    for (kernel_table const* table : tables()) {
-        packed_matrix const packed{*table, dtype::f32, matrix_view<float const>{w.data(), n, k}};
-        std::vector<float> plain(m * n), fused(m * n);
-        problem run{*table, serial};
-        run({a.data(), m, k}, packed, {}, {plain.data(), m, n});
-        run({a.data(), m, k}, packed, {.act = activation::quick_gelu}, {fused.data(), m, n});
-        table->quick_gelu(plain.data(), plain.data(), plain.size());
-        CHECK(same_bits(plain, fused));
-    }
+    std::size_t judged = 0;
+    for (activation const act : all_activations())
+        for (dtype const type : types)
+            for (kernel_table const* table : tables())
+                for (std::size_t const m : {1U, 7U, 33U, 67U})
+                    for (std::size_t const n : {1U, 5U, 16U, 33U, 97U})
+                        for (bool const with_bias : {false, true}) {
+                            constexpr std::size_t k = 20;
+                            auto const a = normal_floats(m * k, m), w = normal_floats(n * k, n), bias = normal_floats(n, 3), residual = normal_floats(m * n, 4);
+                            packed_matrix const packed{*table, type, matrix_view<float const>{w.data(), n, k}, with_bias ? std::span{bias} : std::span<float const>{}};
+                            problem run{*table, serial};
+                            std::vector<float> want(m * n);
+                            run({a.data(), m, k}, packed, {}, {want.data(), m, n});
+                            table->of(act).forward(want.data(), want.data(), want.size());
+                            std::size_t const apart = n + 3;
+                            std::vector<float> plain(m * apart, -7.0F), added(m * apart, -7.0F), in_place(m * apart, -7.0F), wanted_plain = plain, wanted_added = plain;
+                            for (std::size_t i = 0; i < m * n; ++i) {
+                                std::size_t const at = i / n * apart + i % n;
+                                in_place[at] = residual[i];
+                                wanted_plain[at] = want[i];
+                                wanted_added[at] = want[i] + residual[i];
+                            }
+                            run({a.data(), m, k}, packed, {.act = act}, {plain.data(), m, n, apart});
+                            run({a.data(), m, k}, packed, {act, {residual.data(), m, n}}, {added.data(), m, n, apart});
+                            run({a.data(), m, k}, packed, {act, {in_place.data(), m, n, apart}}, {in_place.data(), m, n, apart});
+                            ++judged;
+                            bool const equal = same_bits(plain, wanted_plain) && same_bits(added, wanted_added) && same_bits(in_place, wanted_added);
+                            CHECK_MESSAGE(equal, name_of(*table) << " " << dtype_name(type) << " " << to_string(act) << " " << m << "x" << n);
+                        }
+    CHECK(judged == activation_count * 3 * tables().size() * 4 * 5 * 2);
+}
+
+TEST_CASE("every activation in a product of guarded operands, against the reference") {
+    serial_executor serial;
+    constexpr std::size_t m = 13, n = 51, k = 40;
+    auto const a = normal_floats(m * k, 1), w = random_floats(n * k, 2, -0.3F, 0.3F), bias = normal_floats(n, 3), residual = normal_floats(m * n, 4);
+    for (activation const act : all_activations())
+        for (kernel_table const* table : tables())
+            for (auto const where : {guarded<float>::end::front, guarded<float>::end::back}) {
+                packed_matrix const packed{*table, dtype::f32, matrix_view<float const>{w.data(), n, k}, bias};
+                guarded<float> from{m * k, where}, to{m * n, where}, added{m * n, where};
+                std::copy(a.begin(), a.end(), from.data());
+                std::copy(residual.begin(), residual.end(), added.data());
+                problem{*table, serial}({from.data(), m, k}, packed, {act, {added.data(), m, n}}, {to.data(), m, n});
+                std::vector<double> want(m * n);
+                reference::matmul(matrix_view<float const>{a.data(), m, k}, matrix_view<float const>{w.data(), n, k}, matrix_view<double>{want.data(), m, n},
+                                  matrix_view<float const>{bias.data(), 1, n}, act, matrix_view<float const>{residual.data(), m, n});
+                CHECK(relative_l2(to.span(), want) <= 1e-6);
+            }
 }
 
 TEST_CASE("K = 0 gives bias and residual, M = 0 and N = 0 nothing") {

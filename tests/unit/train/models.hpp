@@ -65,10 +65,11 @@ struct batch {
 };
 
 /// Mean cross entropy in plain double.
-inline double loss_of(adapted_vit const& weights, batch const& of, std::vector<std::size_t> const& groups, double smoothing) {
+inline double loss_of(adapted_vit const& weights, batch const& of, std::vector<std::size_t> const& groups, double smoothing,
+                      activation act = activation::quick_gelu) {
     double total = 0;
     for (std::size_t i = 0; i < of.count; ++i) {
-        auto const logits = reference::logits(weights, of.clip(i));
+        auto const logits = reference::logits(weights, of.clip(i), act);
         std::size_t first = 0;
         for (std::size_t g = 0; g < groups.size(); first += groups[g], ++g) {
             double sum = 0;

@@ -2,6 +2,7 @@
 #include <zeroi2v/train/trainer.hpp>
 
 #include <zeroi2v/model/vit_engine.hpp>
+#include <zeroi2v/train/clip_pass.hpp>
 
 #include "models.hpp"
 
@@ -30,7 +31,8 @@ struct tiny_case {
 };
 
 /// The loss's derivative by every trained parameter, by central differences.
-std::vector<double> differences_of(adapted_vit& wide, trained_tensors const& trained, batch const& data, std::vector<std::size_t> const& groups, double smoothing) {
+std::vector<double> differences_of(adapted_vit& wide, trained_tensors const& trained, batch const& data, std::vector<std::size_t> const& groups, double smoothing,
+                                   activation act = activation::quick_gelu) {
     auto const tensors = named(wide);
     std::vector<double> all(trained.floats());
     for (auto const& each : trained)
@@ -38,9 +40,9 @@ std::vector<double> differences_of(adapted_vit& wide, trained_tensors const& tra
             double& value = tensors.at(each.name)->as<double>()[i];
             double const at = value, h = 1e-5;
             value = at + h;
-            double const above = loss_of(wide, data, groups, smoothing);
+            double const above = loss_of(wide, data, groups, smoothing, act);
             value = at - h;
-            all[each.first + i] = (above - loss_of(wide, data, groups, smoothing)) / (2 * h);
+            all[each.first + i] = (above - loss_of(wide, data, groups, smoothing, act)) / (2 * h);
             value = at;
         }
     return all;
@@ -107,6 +109,32 @@ TEST_CASE("gradients of every parameter of tiny models against central differenc
             }
             MESSAGE(std::string{c.name} << ", " << layers << " blocks: " << training.trained().floats() << " parameters, worst tensor " << worst);
         }
+}
+
+TEST_CASE("gradients of every parameter with each activation, against central differences in double, on every instruction set") {
+    vit_config const config{{.image_size = 4, .patch_size = 2, .frames = 3, .width = 6, .layers = 2, .heads = 3, .mlp_width = 7, .classes = 5},
+                            frame_map<>::from_offsets({-1, 1, 0}), 0.7};
+    batch const data{config, 1, {5}, 3};
+    auto weights = lively(config, {input::shared, true, true, true, 2}, 5);
+    trained_tensors const trained{weights, trainable_set::all()};
+    serial_executor here;
+    for (std::size_t i = 0; i < activation_count; ++i) {
+        auto const act = static_cast<activation>(i);
+        auto wide = in_double(weights);
+        auto const wanted = differences_of(wide, trained, data, {5}, 0, act);
+        for (isa const level : built_isas()) {
+            if (!supported(level)) continue;
+            CAPTURE(to_string(act));
+            CAPTURE(to_string(level));
+            training_model model{weights, trained, kernels(level)};
+            for (auto& block : model.blocks) block.act = act;
+            model.pack();
+            std::vector<float> gradient(trained.floats());
+            double const loss = clip_pass{model, here, false}.loss_and_gradient(data.clip(0), data.labels, {}, gradient.data());
+            CHECK(loss == doctest::Approx(loss_of(wide, data, {5}, 0, act)).epsilon(1e-6));
+            for (auto const& [name, error] : errors_of(trained, gradient, wanted)) CHECK_MESSAGE(error < 1e-5, name << ": " << error);
+        }
+    }
 }
 
 TEST_CASE("the comparison with central differences fails for a wrong gradient") {

@@ -1,10 +1,9 @@
-// The kernels that training needs beside the products: gradients of layer_norm, softmax and quick_gelu.
+// The kernels that training needs beside the products: gradients of layer_norm and softmax.
 #pragma once
 
 #include <zeroi2v/core/config.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/kernels/rows.hpp>
-#include <zeroi2v/simd/math.hpp>
 #include <zeroi2v/simd/pack.hpp>
 
 #include <cstddef>
@@ -63,20 +62,6 @@ void softmax_backward(softmax_backward_args const& args) noexcept {
         for_each_vector<Arch>(args.width, [&](std::size_t, std::size_t i, std::size_t lanes) {
             write<Arch>(read<Arch>(p + i, lanes) * (read<Arch>(dp + i, lanes) - mean), dx + i, lanes);
         });
-    }
-}
-
-template <class Arch>
-void quick_gelu_backward(float const* x, float const* dy, float* dx, std::size_t count) noexcept {
-    using floats = pack<float, Arch>;
-    floats const one = floats::broadcast(1.0F);
-    floats const slope = floats::broadcast(1.702F);
-    for (std::size_t i = 0; i < count; i += floats::size) {
-        std::size_t const lanes = count - i < floats::size ? count - i : floats::size;
-        floats const value = read<Arch>(x + i, lanes);
-        floats const s = one / quick_gelu_divisor(value);
-        floats const derivative = fma(value, slope * (s * (one - s)), s);
-        write<Arch>(read<Arch>(dy + i, lanes) * derivative, dx + i, lanes);
     }
 }
 

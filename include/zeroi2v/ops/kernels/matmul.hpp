@@ -1,12 +1,12 @@
-// The matmul kernels: row blocks, panels, register tiles, and the epilogue in registers.
+// The matmul kernels: row blocks, panels and register tiles.
 #pragma once
 
 #include <zeroi2v/core/config.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/ops/kernels/epilogue.hpp>
 #include <zeroi2v/ops/kernels/tile.hpp>
 #include <zeroi2v/ops/kernels/tuning.hpp>
 #include <zeroi2v/simd/dot.hpp>
-#include <zeroi2v/simd/math.hpp>
 #include <zeroi2v/simd/pack.hpp>
 
 #include <cstddef>
@@ -14,64 +14,6 @@
 #include <type_traits>
 
 namespace zeroi2v::detail {
-
-template <class Product>
-inline constexpr bool integer_sums = std::is_same_v<typename Product::sum, pack<std::int32_t, typename Product::arch>>;
-
-/// act(sums + bias) + residual for Vectors vectors of one row, from `channel` on, of which `left` channels exist.
-template <class Product, std::size_t Vectors>
-ZEROI2V_ALWAYS_INLINE void finish_row(matmul_args const& args, std::size_t row, std::size_t channel, std::size_t left,
-                                      typename Product::sum const* sums) noexcept {
-    using floats = pack<float, typename Product::arch>;
-    using ints = pack<std::int32_t, typename Product::arch>;
-    ZEROI2V_UNROLL
-    for (std::size_t v = 0; v < Vectors; ++v) {
-        std::size_t const at = channel + v * floats::size;
-        std::size_t const here = left - v * floats::size;
-        bool const whole = here >= floats::size;
-        auto const read = [here, whole](float const* from) {
-            return whole ? floats::load(from) : floats::load_partial(from, here);
-        };
-        floats value;
-        if constexpr (integer_sums<Product>) {
-            ints sum = sums[v];
-            if constexpr (Product::offset_bits != 0)
-                sum = sum - (ints::load_partial(args.sums + at, whole ? floats::size : here) << Product::offset_bits);
-            floats const scale = read(args.scales + at) * floats::broadcast(args.row_scales[row]);
-            value = args.bias == nullptr ? sum.to_float() * scale : fma(sum.to_float(), scale, read(args.bias + at));
-        } else {
-            value = args.bias == nullptr ? sums[v] : sums[v] + read(args.bias + at);
-        }
-        if (args.act == activation::quick_gelu) value = quick_gelu(value);
-        if (args.residual != nullptr) value = value + read(args.residual + row * args.ld_residual + at);
-        float* const to = args.c + row * args.ldc + at;
-        if (whole) value.store(to);
-        else value.store_partial(to, here);
-    }
-}
-
-/// sums + bias + residual of a whole tile: what finish_row asks of every vector is asked once.
-template <class Product, std::size_t Rows, std::size_t Vectors>
-ZEROI2V_ALWAYS_INLINE void finish_tile(matmul_args const& args, std::size_t row, std::size_t channel, tile_sums<typename Product::sum, Rows, Vectors>& sums) noexcept {
-    using floats = pack<float, typename Product::arch>;
-    if (args.bias != nullptr)
-        ZEROI2V_UNROLL
-        for (std::size_t v = 0; v < Vectors; ++v) {
-            floats const bias = floats::load(args.bias + channel + v * floats::size);
-            ZEROI2V_UNROLL
-            for (std::size_t r = 0; r < Rows; ++r) sums.at[r][v] = sums.at[r][v] + bias;
-        }
-    if (args.residual != nullptr)
-        ZEROI2V_UNROLL
-        for (std::size_t r = 0; r < Rows; ++r)
-            ZEROI2V_UNROLL
-            for (std::size_t v = 0; v < Vectors; ++v)
-                sums.at[r][v] = sums.at[r][v] + floats::load(args.residual + (row + r) * args.ld_residual + channel + v * floats::size);
-    ZEROI2V_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r)
-        ZEROI2V_UNROLL
-        for (std::size_t v = 0; v < Vectors; ++v) sums.at[r][v].store(args.c + (row + r) * args.ldc + channel + v * floats::size);
-}
 
 /// Which products of a long sum are taken. Those before left their sums in matmul_args::partial, [panel][row][channel], for those after.
 template <class Product>
@@ -134,9 +76,7 @@ ZEROI2V_ALWAYS_INLINE void matmul_tile(matmul_args const& args, matmul_slab<Prod
             finish_tile<Product, Rows, Vectors>(args, row, channel, sums);
             return;
         }
-    ZEROI2V_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r)
-        finish_row<Product, Vectors>(args, row + r, channel, args.n - channel, sums.at[r]);
+    finish_rows<Product, Rows, Vectors>(args, row, channel, sums.at);
 }
 
 /// Rows [row, last) times the first Vectors vectors of a panel: whole tiles, then halves down to single rows.

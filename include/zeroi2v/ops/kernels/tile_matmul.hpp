@@ -3,6 +3,7 @@
 
 #include <zeroi2v/core/config.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/ops/kernels/epilogue.hpp>
 #include <zeroi2v/ops/kernels/matmul.hpp>
 #include <zeroi2v/ops/kernels/tuning.hpp>
 #include <zeroi2v/simd/pack.hpp>
@@ -35,10 +36,8 @@ struct waiting_rows {
 
     ZEROI2V_ALWAYS_INLINE void finish_one() noexcept {
         if (row == last) return;
-        std::size_t const left = args.n - channel;
-        sum const sums[2] = {sum::load(at), sum::load(at + sum::size)};
-        if (left > sum::size) finish_row<Product, 2>(args, row, channel, left, sums);
-        else finish_row<Product, 1>(args, row, channel, left, sums);
+        if (args.n - channel > sum::size) finish_rows<Product, 1, 2>(args, row, channel, {{sum::load(at), sum::load(at + sum::size)}});
+        else finish_rows<Product, 1, 1>(args, row, channel, {{sum::load(at)}});
         at += 2 * sum::size;
         ++row;
     }

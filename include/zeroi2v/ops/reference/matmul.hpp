@@ -3,7 +3,7 @@
 
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/matrix_view.hpp>
-#include <zeroi2v/ops/reference/elementwise.hpp>
+#include <zeroi2v/ops/reference/activation.hpp>
 
 #include <cstddef>
 
@@ -19,7 +19,7 @@ constexpr void matmul(matrix_view<A const> a, matrix_view<W const> w, matrix_vie
             for (std::size_t k = 0; k < a.columns; ++k)
                 sum += static_cast<double>(a.row(m)[k]) * static_cast<double>(w.row(n)[k]);
             if (bias.data != nullptr) sum += static_cast<double>(bias.data[n]);
-            if (act == activation::quick_gelu) sum = quick_gelu(sum);
+            if (act != activation::none) sum = activate(act, sum);
             if (residual.data != nullptr) sum += static_cast<double>(residual.row(m)[n]);
             c.row(m)[n] = sum;
         }
