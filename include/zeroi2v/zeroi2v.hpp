@@ -23,6 +23,7 @@
 #include <zeroi2v/model/stated_input.hpp>
 #include <zeroi2v/model/vit_config.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
+#include <zeroi2v/model/vit_form.hpp>
 #include <zeroi2v/model/vit_forward.hpp>
 #include <zeroi2v/model/vit_weights.hpp>
 #include <zeroi2v/model/vit_workspace.hpp>
@@ -69,6 +70,7 @@
 #include <zeroi2v/ops/reference/matmul.hpp>
 #include <zeroi2v/ops/reference/patch_embed.hpp>
 #include <zeroi2v/ops/reference/softmax.hpp>
+#include <zeroi2v/ops/rotary.hpp>
 #include <zeroi2v/ops/softmax.hpp>
 #include <zeroi2v/ops/transpose.hpp>
 #include <zeroi2v/parallel/dealt_blocks.hpp>
@@ -110,6 +112,7 @@
 #include <zeroi2v/train/gradient_tree.hpp>
 #include <zeroi2v/train/linear_backward.hpp>
 #include <zeroi2v/train/loss.hpp>
+#include <zeroi2v/train/pooling_pass.hpp>
 #include <zeroi2v/train/sample_order.hpp>
 #include <zeroi2v/train/schedule.hpp>
 #include <zeroi2v/train/trainable.hpp>
@@ -117,3 +120,4 @@
 #include <zeroi2v/train/training_block.hpp>
 #include <zeroi2v/train/training_linear.hpp>
 #include <zeroi2v/train/training_model.hpp>
+#include <zeroi2v/train/training_pool.hpp>

@@ -151,7 +151,7 @@ private:
         floats(weights.class_embedding, weights_.class_embedding, c);
         floats(weights.positional_embedding, weights_.positional, config_.tokens() * c);
         floats(weights.temporal_embedding, weights_.temporal, config_.frames() * c);
-        matrix(weights.conv1, weights_.conv1.weight, c, config_.patch_values(), weights_.conv1.inputs);
+        matrix(weights.conv1.weight, weights_.conv1.weight, c, config_.patch_values(), weights_.conv1.inputs);
         norm(weights.ln_pre, weights_.ln_pre);
         norm(weights.ln_post, weights_.ln_post);
         floats(weights.fc_cls.weight, weights_.head_weight, config_.classes() * c);
@@ -181,6 +181,11 @@ private:
     [[nodiscard]] static cuda_options checked(cuda_options options, vit_config const& config) {
         with_device_element(options.dtype, [&]<class E>(E) { with_attention_dim<E>(config.head_dim(), [](auto) {}); });
         with_row_shape(config.width(), [](auto, auto) {});
+        vit_form form = config.form();
+        form.act = activation::quick_gelu;
+        form.norm_epsilon = vit_form{}.norm_epsilon;
+        if (form != vit_form{})
+            throw device_error{error_code::unsupported_device, "cuda: the form of this transformer has no kernels on a device, which take CLIP's with any activation and epsilon; use the CPU"};
         if constexpr (Adapters::present)
             if (!config.adapter_scale()) throw model_error{error_code::bad_config, "adapter_scale: not stated, needed while adapters are present"};
         return options;

@@ -142,7 +142,7 @@ private:
             queue_.template launch<kernel>(cuda_kernels::row_blocks(rows), cuda_kernels::row_threads, 0,
                                            {.x = x, .x_stride = x_stride, .delta = delta, .delta_stride = width(), .y = y, .y_stride = y_stride,
                                             .weight = layer.weight, .bias = layer.bias, .rows = rows, .columns = static_cast<int>(width()),
-                                            .epsilon = layer_norm_epsilon});
+                                            .epsilon = config_.norm_epsilon()});
         });
     }
 
@@ -155,7 +155,7 @@ private:
                                            {.patches = products, .class_embedding = weights_.class_embedding, .position = weights_.positional,
                                             .time = weights_.temporal, .weight = weights_.ln_pre.weight, .bias = weights_.ln_pre.bias, .x = tokens(),
                                             .rows = rows_, .tokens = static_cast<int>(config_.tokens()), .clip_frames = static_cast<int>(config_.frames()),
-                                            .columns = static_cast<int>(width()), .epsilon = layer_norm_epsilon});
+                                            .columns = static_cast<int>(width()), .epsilon = config_.norm_epsilon()});
         });
     }
 

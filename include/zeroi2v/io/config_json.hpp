@@ -63,13 +63,19 @@ inline constexpr std::size_t config_elements = 65'535;             ///< of one l
 
 [[nodiscard]] inline std::size_t json_size(std::string const& source, std::string_view name, json_value const& value) {
     std::uint64_t const largest = name == "clips" ? input_limits::clips : name == "resize" ? input_limits::resize : std::uint64_t{1} << 20U;
+    std::uint64_t const smallest = name == "registers" ? 0 : 1;
     auto const whole = value.as_unsigned();
-    if (!whole || *whole == 0 || *whole > largest) refuse_json_value(source, name, value, "a whole number from 1 to " + std::to_string(largest));
+    if (!whole || *whole < smallest || *whole > largest)
+        refuse_json_value(source, name, value, "a whole number from " + std::to_string(smallest) + " to " + std::to_string(largest));
     return static_cast<std::size_t>(*whole);
 }
 
 inline void read_json_value(std::string const& source, std::string_view name, json_value const& value, std::optional<std::size_t>& out) {
     out = json_size(source, name, value);
+}
+inline void read_json_value(std::string const& source, std::string_view name, json_value const& value, std::optional<bool>& out) {
+    out = value.as_boolean();
+    if (!out) refuse_json_value(source, name, value, "true or false");
 }
 inline void read_json_value(std::string const& source, std::string_view name, json_value const& value, std::optional<double>& out) {
     auto const number = value.as_number();
@@ -108,6 +114,20 @@ inline void read_json_value(std::string const& source, std::string_view name, js
     read_json_name<view_average>(source, name, value, out, average_from_name, "\"prob\" or \"score\"");
 }
 
+inline void read_json_value(std::string const& source, std::string_view name, json_value const& value, std::optional<stated_activation>& out) {
+    auto const* const text = value.as_string();
+    auto const which = text != nullptr ? activation_from_name(*text) : std::nullopt;
+    if ((!which || *which == activation::none) && (text == nullptr || *text != activation_in_doubt))
+        refuse_json_value(source, name, value, "\"quick_gelu\", \"gelu\", \"gelu_tanh\" or \"unstated\"");
+    out = stated_activation{which};
+}
+inline void read_json_value(std::string const& source, std::string_view name, json_value const& value, std::optional<frame_pooling>& out) {
+    read_json_name<frame_pooling>(source, name, value, out, pooling_from_name, "\"class\", \"mean\" or \"attention\"");
+}
+inline void read_json_value(std::string const& source, std::string_view name, json_value const& value, std::optional<pool_norm_place>& out) {
+    read_json_name<pool_norm_place>(source, name, value, out, pool_norm_from_name, "\"before\" or \"after\"");
+}
+
 /// Fills the fields of `out` that `text` names. `for_each` lists them as visit(name, member pointer).
 template <class Stated, class ForEach>
 void read_fields(std::string_view text, std::string const& source, Stated& out, ForEach for_each) {
@@ -134,7 +154,8 @@ template <class Stated, class ForEach>
     for_each([&](char const* name, auto member) {
         auto const& value = stated.*member;
         if (!value) return;
-        if constexpr (std::is_enum_v<std::remove_cvref_t<decltype(*value)>>) object.set(name, to_string(*value));
+        using type = std::remove_cvref_t<decltype(*value)>;
+        if constexpr (std::is_enum_v<type> || std::is_same_v<type, stated_activation>) object.set(name, to_string(*value));
         else object.set(name, *value);
     });
     return object;

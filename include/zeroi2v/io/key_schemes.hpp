@@ -66,6 +66,8 @@ struct key_names {
 
     static constexpr std::array openai_outside{
         key_rule{"conv1.weight", "conv1.weight", whole, false, true},
+        key_rule{"conv1.bias", "conv1.bias", whole, false, true},
+        key_rule{"register_tokens", "register_tokens", whole, false, true},
         key_rule{"class_embedding", "class_embedding", whole, false, true},
         key_rule{"positional_embedding", "positional_embedding"},
         key_rule{"temporal_embedding", "temporal_embedding", whole, false, true},
@@ -73,6 +75,17 @@ struct key_names {
         key_rule{"ln_pre.bias", "ln_pre.bias", whole, false, true},
         key_rule{"ln_post.weight", "ln_post.weight", whole, false, true},
         key_rule{"ln_post.bias", "ln_post.bias", whole, false, true},
+        key_rule{"attnpool.probe", "attnpool.probe", whole, false, true},
+        key_rule{"attnpool.in_proj_weight", "attnpool.in_proj_weight", whole, false, true},
+        key_rule{"attnpool.in_proj_bias", "attnpool.in_proj_bias", whole, false, true},
+        key_rule{"attnpool.out_proj.weight", "attnpool.out_proj.weight", whole, false, true},
+        key_rule{"attnpool.out_proj.bias", "attnpool.out_proj.bias", whole, false, true},
+        key_rule{"attnpool.ln.weight", "attnpool.ln.weight", whole, false, true},
+        key_rule{"attnpool.ln.bias", "attnpool.ln.bias", whole, false, true},
+        key_rule{"attnpool.mlp.c_fc.weight", "attnpool.mlp.c_fc.weight", whole, false, true},
+        key_rule{"attnpool.mlp.c_fc.bias", "attnpool.mlp.c_fc.bias", whole, false, true},
+        key_rule{"attnpool.mlp.c_proj.weight", "attnpool.mlp.c_proj.weight", whole, false, true},
+        key_rule{"attnpool.mlp.c_proj.bias", "attnpool.mlp.c_proj.bias", whole, false, true},
     };
     static constexpr std::array openai_inside{
         key_rule{"ln_1.weight", "ln_1.weight"},

@@ -119,7 +119,7 @@ public:
     /// Errors  tensors missing or left over, as `load`; config_mismatch; something needed that nobody states -> bad_config.
     [[nodiscard]] vit_config config(std::optional<stated_config> chosen = std::nullopt, load_options options = {}) const {
         require_consistent();
-        require_names(expected_names(), options);
+        require_names(expected_names(chosen), options);
         return complete(stated(std::move(chosen)), has_adapters());
     }
 
@@ -146,7 +146,7 @@ public:
         } else if (has_adapters()) {
             throw model_error{error_code::unexpected_tensors, name() + ": adapters found, a model without expected: merge it first"};
         }
-        require_names(expected_names(), options);
+        require_names(expected_names(stated_by(config)), options);
         vit_weights<Adapters> const like{config, layout()};
         for_each_tensor(like, [&](std::string const& tensor, stored_tensor const&, shape const& expected, parameter_role) { require_fit(tensor, expected); });
     }
@@ -159,12 +159,23 @@ public:
         return read;
     }
 
-    /// The names that a model of these adapters and layers has, in the visitor's order.
-    [[nodiscard]] std::vector<std::string> expected_names() const {
+    /// The names that a model of these adapters and layers has, in the visitor's order, in the form that `chosen` or else the file states.
+    [[nodiscard]] std::vector<std::string> expected_names(std::optional<stated_config> const& chosen = std::nullopt) const {
         std::vector<std::string> names;
         vit_sizes const any{.image_size = 1, .patch_size = 1, .frames = 1, .width = 1, .layers = std::max<std::size_t>(shapes_.layers(), 1),
                             .heads = 1, .mlp_width = 1, .classes = 1};
-        vit_weights<with_adapters> const like{vit_config{any, frame_map<>{1}}, layout()};
+        vit_form form; // of it only what names depend on
+        for (stated_config const* each : {metadata_.config ? &*metadata_.config : nullptr, chosen ? &*chosen : nullptr}) {
+            if (each == nullptr) continue;
+            form.pre_norm = each->pre_norm.value_or(form.pre_norm);
+            form.class_token = each->class_token.value_or(form.class_token);
+            form.pooling = each->pooling.value_or(form.pooling);
+            if (each->rope_theta) form.rope_theta = each->rope_theta;
+        }
+        form.registers = shapes_.find("backbone.register_tokens") != nullptr ? 1 : 0;
+        form.patch_bias = shapes_.find("backbone.conv1.bias") != nullptr;
+        vit_sizes const sizes = form.rope_theta ? vit_sizes{any.image_size, any.patch_size, any.frames, 4, any.layers, any.heads, any.mlp_width, any.classes} : any;
+        vit_weights<with_adapters> const like{vit_config{sizes, frame_map<>{1}, std::nullopt, form}, layout()};
         for_each_tensor(like, [&](std::string const& tensor, stored_tensor const&, shape const&, parameter_role) { names.push_back(tensor); });
         return names;
     }

@@ -45,7 +45,7 @@ public:
     [[nodiscard]] adapter_layout const& layout() const noexcept { return layout_; }
     [[nodiscard]] bool has_adapters() const noexcept { return layout_.any(); }
     /// Whether any tensor of an image model is there.
-    [[nodiscard]] bool has_backbone() const noexcept { return layers_ > 0 || find("backbone.class_embedding") != nullptr; }
+    [[nodiscard]] bool has_backbone() const noexcept { return layers_ > 0 || find("backbone.class_embedding") != nullptr || find("backbone.conv1.weight") != nullptr; }
     /// Whether what an image model lacks is there: temporal embedding and head.
     [[nodiscard]] bool has_video_parts() const noexcept {
         return find("backbone.temporal_embedding") != nullptr || find("cls_head.fc_cls.weight") != nullptr;
@@ -71,7 +71,10 @@ public:
     [[nodiscard]] stated_config stated() const {
         stated_config result;
         result.source = file_ + " (shapes)";
-        result.width = length("backbone.class_embedding", "ln_pre.bias");
+        for (char const* const vector : {"backbone.class_embedding", "backbone.ln_pre.bias", "backbone.ln_post.bias"})
+            if (!result.width) result.width = length(vector, {});
+        if (auto const* const registers = ranked("backbone.register_tokens", 2, "(registers,C)")) result.registers = registers->sizes[0];
+        result.patch_bias = find("backbone.conv1.bias") != nullptr;
         result.classes = length("cls_head.fc_cls.bias", {});
         result.mlp_width = length("backbone.transformer.resblocks.0.mlp.c_fc.bias", {});
         if (layers_ > 0) result.layers = layers_;
@@ -96,7 +99,8 @@ private:
         return length("backbone." + std::string{otherwise}, {});
     }
     [[nodiscard]] std::size_t side(tensor_info const& places) const {
-        std::size_t const patches = places.sizes[0] - 1;
+        std::size_t const others = find("backbone.class_embedding") == nullptr ? 0 : 1; // the class token's comes first
+        std::size_t const patches = places.sizes[0] - std::min(places.sizes[0], others);
         std::size_t low = 0, high = std::size_t{1} << 24U;
         while (low < high) { // the smallest side whose square is not below `patches`
             std::size_t const middle = low + (high - low) / 2;
@@ -105,7 +109,7 @@ private:
         }
         if (low == 0 || low * low != patches)
             throw model_error{error_code::bad_config, file_ + ": tensor " + quoted_name(places.name) + ": " + std::to_string(places.sizes[0])
-                                                          + " rows found, one more than a square number of patches expected"};
+                                                          + " rows found, " + (others == 1 ? "one more than " : "") + "a square number of patches expected"};
         return low;
     }
 

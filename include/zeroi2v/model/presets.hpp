@@ -3,6 +3,7 @@
 
 #include <zeroi2v/model/input_config.hpp>
 #include <zeroi2v/model/vit_config.hpp>
+#include <zeroi2v/model/vit_form.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
 
 #include <array>
@@ -24,11 +25,12 @@ struct preset {
     double adapter_dropout = 0.1;                ///< in training
     input_config input;
     std::string_view labels;                     ///< the data set whose class names these are
+    vit_form form{};
 
     [[nodiscard]] constexpr std::span<int const> offsets() const noexcept { return std::span{head_offsets}.first(sizes.heads); }
 
     /// The whole configuration, adapters present.
-    [[nodiscard]] vit_config config() const { return {sizes, frame_map<>{offsets()}, adapter_scale}; }
+    [[nodiscard]] vit_config config() const { return {sizes, frame_map<>{offsets()}, adapter_scale, form}; }
 };
 
 /// The released models, by name. Source: the configurations published with ZeroI2V.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zeroi2v/model/packed_vit.hpp>
+#include <zeroi2v/model/vit_form.hpp>
 #include <zeroi2v/model/vit_workspace.hpp>
 #include <zeroi2v/nn/op_times.hpp>
 #include <zeroi2v/nn/packed_vit_block.hpp>
@@ -31,16 +32,18 @@ public:
         : model_{model}, config_{model.config}, workspace_{workspace}, frames_{clips * config_.frames()},
           steps_{workspace.workers(), workspace.scratch(0).rows, model.kernels->matmul(model.type)->row_tile} {}
 
-    /// Tokens (V,T,N,C) in workspace.tokens() after `layers` blocks; with all_tokens false, of the last one only the class tokens are made.
+    /// Tokens (V,T,N,C) in workspace.tokens() after `layers` blocks; with all_tokens false, of the last one only what `features` uses.
     void run(view<float const, 5> clips, std::size_t layers, bool all_tokens) {
         using wanted = typename packed_vit_block<Adapters>::wanted;
+        bool const class_pooling = config_.form().pooling == frame_pooling::class_token;
         embed(clips);
         for (std::size_t i = 0; i < layers; ++i) {
             auto const& block = model_.blocks[i];
-            bool const class_only = i + 1 == layers && !all_tokens; // nothing but the class tokens is used after the last block
+            bool const class_only = class_pooling && i + 1 == layers && !all_tokens;
             steps_.add(rows(), [this, &block, class_only](index_range some, std::size_t part) {
                 block.attention_input(tokens(some), qkv(some), workspace_.scratch(part), class_only ? wanted::all_but_first : wanted::all);
                 if (class_only) block.attention_input(class_tokens(some), class_qkv(some), workspace_.scratch(part), wanted::first);
+                if (model_.rotary) rotate(some, !class_only);
             });
             steps_.finish();
             attend(class_only ? 1 : config_.tokens());
@@ -54,11 +57,15 @@ public:
         steps_.finish();
     }
 
-    /// Features (V,T,C) in workspace.features(): ln_post of the class tokens.
+    /// Features (V,T,C) in workspace.features(), of the tokens after all blocks; the tokens are used up.
     void features() {
         op_timer const timer{workspace_.thread_times(), op_group::head};
-        matrix_view<float> const x = frame_rows(tokens({0, rows()}), {0, frames_});
-        model_.ln_post(*model_.kernels, x.data, x.stride, workspace_.features(), config_.width(), frames_);
+        matrix_view<float> const out{workspace_.features(), frames_, config_.width()};
+        switch (config_.form().pooling) {
+        case frame_pooling::class_token: return post_norm(frame_rows(tokens({0, rows()}), {0, frames_}), out);
+        case frame_pooling::mean: return mean_of_patches(out);
+        case frame_pooling::attention: return attention_pool(*model_.pool, out);
+        }
     }
 
     /// logits (V,K) = fc_cls(mean over T of the features).
@@ -76,46 +83,113 @@ public:
     }
 
 private:
-    /// x[t,0] = class + position[0] + temporal[t]; x[t,1+p] = patch . conv1 + position[1+p] + temporal[t]; then ln_pre.
+    /// x[t,prefix] = class + position[0] and registers; x[t,prefix+p] = patch . conv1 + position[p]; all + temporal[t]; then ln_pre.
     void embed(view<float const, 5> clips) {
-        std::size_t const patches = config_.patches(), width = config_.width(), values = config_.patch_values();
+        std::size_t const patches = config_.patches(), width = config_.width(), values = config_.patch_values(), prefix = config_.form().prefix_tokens();
         op_timer const timer{workspace_.thread_times(), op_group::patches};
         gather_patches(workspace_.workers(), view<float const, 4>{clips.data(), frames_, 3, config_.image_size(), config_.image_size()},
                        config_.patch_size(), {workspace_.wide(), frames_ * patches, values});
-        steps_.add(frames_ * patches, [this, patches, width, values](index_range some, std::size_t) {
+        steps_.add(frames_ * patches, [this, patches, width, values, prefix](index_range some, std::size_t) {
             serial_executor here;
             for (std::size_t at = some.begin; at < some.end;) {
                 std::size_t const frame = at / patches, patch = at % patches;
                 std::size_t const count = std::min(some.end - at, patches - patch);
                 float const* const temporal = model_.temporal.data() + frame % config_.frames() * width;
-                float* out = workspace_.tokens() + (frame * config_.tokens() + 1 + patch) * width;
-                matmul(*model_.kernels, here, {workspace_.wide() + at * values, count, values}, model_.patch,
-                       {activation::none, {model_.positional.data() + (1 + patch) * width, count, width}}, {out, count, width});
+                float* out = workspace_.tokens() + (frame * config_.tokens() + prefix + patch) * width;
+                matrix_view<float const> const position{model_.positional.empty() ? nullptr : model_.positional.data() + patch * width, count, width};
+                matmul(*model_.kernels, here, {workspace_.wide() + at * values, count, values}, model_.patch, {activation::none, position}, {out, count, width});
                 std::size_t made = count;
                 if (patch == 0) {
-                    out -= width;
-                    ++made;
-                    for (std::size_t c = 0; c < width; ++c) out[c] = model_.class_embedding[c] + model_.positional[c];
+                    out -= prefix * width;
+                    made += prefix;
+                    std::copy(model_.prefix.begin(), model_.prefix.end(), out);
                 }
                 for (std::size_t r = 0; r < made; ++r)
                     for (std::size_t c = 0; c < width; ++c) out[r * width + c] += temporal[c];
-                model_.ln_pre(*model_.kernels, out, width, out, width, made);
+                if (model_.ln_pre) (*model_.ln_pre)(*model_.kernels, out, width, out, width, made);
                 at += count;
             }
         });
         steps_.finish();
     }
 
-    /// Attention of the first `queries` tokens of each frame; y in place of q.
+    /// Attention of the first `queries` tokens of each frame, keys and values of the frames that the map names; y in place of q.
     void attend(std::size_t queries) {
         op_timer const timer{workspace_.thread_times(), op_group::attention};
-        std::size_t const width = config_.width(), tokens = config_.tokens(), heads = config_.heads(), clip = config_.frames();
+        std::size_t const heads = config_.heads(), clip = config_.frames();
+        attend(queries, [&](std::size_t head, std::size_t frame) { return frame / clip * clip + model_.sources[frame % clip * heads + head]; });
+    }
+    template <class Source>
+    void attend(std::size_t queries, Source const& source) {
+        std::size_t const width = config_.width(), tokens = config_.tokens(), heads = config_.heads();
         float* const qkv = workspace_.wide();
         auto const rows = [&]<class T>(T* first) { return token_rows<T>{first, tokens * 3 * width, 3 * width, config_.head_dim()}; };
         auto const read = [&](std::size_t first) { return rows(static_cast<float const*>(qkv + first)); };
         attention(*model_.kernels, workspace_.workers(), {frames_, queries, tokens, heads, config_.head_dim()}, read(0), read(width), read(2 * width), rows(qkv),
-                  [&](std::size_t head, std::size_t frame) { return frame / clip * clip + model_.sources[frame % clip * heads + head]; },
-                  workspace_.attention_scratch());
+                  source, workspace_.attention_scratch());
+    }
+
+    /// The rotary embedding of the patch tokens' keys among some rows, and of their queries where they were computed.
+    void rotate(index_range some, bool queries) const noexcept {
+        std::size_t const width = config_.width(), prefix = config_.form().prefix_tokens();
+        for (std::size_t row = some.begin; row < some.end; ++row) {
+            std::size_t const token = row % config_.tokens();
+            if (token < prefix) continue;
+            float* const q = workspace_.wide() + row * 3 * width;
+            if (queries) model_.rotary->rotate(q, config_.heads(), token - prefix);
+            model_.rotary->rotate(q + width, config_.heads(), token - prefix);
+        }
+    }
+
+    /// y = ln_post(x); y may be x.
+    void post_norm(matrix_view<float const> x, matrix_view<float> y) const noexcept {
+        model_.ln_post(*model_.kernels, x.data, x.stride, y.data, y.stride, x.rows);
+    }
+
+    /// out (V*T,C) = mean over the patch tokens of each frame, ln_post before it or after it.
+    void mean_of_patches(matrix_view<float> out) {
+        std::size_t const n = config_.tokens(), width = config_.width(), prefix = config_.form().prefix_tokens();
+        bool const before = config_.form().pool_norm == pool_norm_place::before;
+        steps_.add(frames_, [this, out, n, width, prefix, before](index_range some, std::size_t) {
+            for (std::size_t frame = some.begin; frame < some.end; ++frame) {
+                matrix_view<float> const x = tokens({frame * n + prefix, (frame + 1) * n});
+                matrix_view<float> const mean{out.row(frame), 1, width};
+                if (before) post_norm(x, x);
+                for (std::size_t c = 0; c < width; ++c) {
+                    double sum = 0;
+                    for (std::size_t p = 0; p < x.rows; ++p) sum += static_cast<double>(x.row(p)[c]);
+                    mean.data[c] = static_cast<float>(sum / static_cast<double>(x.rows));
+                }
+                if (!before) post_norm(mean, mean);
+            }
+        });
+        steps_.finish();
+    }
+
+    /// out (V*T,C) = z + mlp(ln(z)), z = out_proj(attention of the probe over ln_post of all tokens of the frame).
+    void attention_pool(packed_attention_pool const& pool, matrix_view<float> out) {
+        steps_.add(rows(), [this, &pool](index_range some, std::size_t) { // keys and values
+            serial_executor here;
+            matrix_view<float> const x = tokens(some), all = qkv(some);
+            post_norm(x, x);
+            matmul(*pool.kernels, here, x, pool.keys_values, {}, {all.data + config_.width(), all.rows, 2 * config_.width(), all.stride});
+        });
+        steps_.finish();
+        for (std::size_t frame = 0; frame < frames_; ++frame) std::copy(pool.query.begin(), pool.query.end(), qkv({frame * config_.tokens(), frame * config_.tokens() + 1}).data);
+        attend(1, [](std::size_t, std::size_t frame) { return frame; });
+        steps_.add(frames_, [this, &pool, out](index_range some, std::size_t part) {
+            serial_executor here;
+            std::size_t const width = config_.width();
+            for (std::size_t frame = some.begin; frame < some.end; ++frame) {
+                matrix_view<float> const y = frame_rows(attended({0, rows()}), {frame, frame + 1}), z{out.row(frame), 1, width};
+                matrix_view<float> const normed{workspace_.scratch(part).narrow, 1, width}, hidden{workspace_.scratch(part).hidden, 1, config_.mlp_width()};
+                matmul(*pool.kernels, here, y, pool.out_proj, {}, z);
+                pool.ln(*pool.kernels, z.data, z.stride, normed.data, normed.stride, 1);
+                matmul(*pool.kernels, here, normed, pool.c_fc, {pool.act, {}}, hidden);
+                matmul(*pool.kernels, here, hidden, pool.c_proj, {activation::none, z}, z);
+            }
+        });
+        steps_.finish();
     }
 
     [[nodiscard]] std::size_t rows() const noexcept { return frames_ * config_.tokens(); }

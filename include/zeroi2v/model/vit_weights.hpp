@@ -15,20 +15,37 @@
 
 namespace zeroi2v {
 
+/// An attention-pooling head: one learned query, the probe, over all tokens of a frame, then an MLP.
+///
+///   z = out_proj(softmax(q k^T / sqrt(D)) v), q of the probe, k and v of the tokens;   feature = z + c_proj(act(c_fc(ln(z))))
+/// Source  SigLIP.
+struct stored_attention_pool {
+    stored_tensor probe;   // (C)
+    stored_linear in_proj; // (3C,C), rows q, k, v
+    stored_linear out_proj; // (C,C)
+    stored_layer_norm ln;  // (C)
+    stored_linear c_fc;    // (F,C)
+    stored_linear c_proj;  // (C,F)
+};
+
 /// The weights that merged and adapted models have alike, each tensor in the dtype of its file, names as in official
 /// checkpoints.
 ///
-///   x      = ln_pre([class_embedding ; conv1(frame)] + positional_embedding + temporal_embedding[t])
+///   x      = ln_pre([class_embedding ; register_tokens ; conv1(frame)] + positional_embedding + temporal_embedding[t])
 ///   x      = blocks(x)
-///   logits = fc_cls(mean over T of ln_post(x[CLS]))
+///   logits = fc_cls(mean over T of the frames' features)      feature: vit_form::pooling
+///
+/// What a form does not have is empty.
 struct vit_backbone {
-    stored_tensor conv1;                // (C,3,p,p)
+    stored_linear conv1;                // (C,3,p,p); bias (C) of some
     stored_tensor class_embedding;      // (C)
-    stored_tensor positional_embedding; // (N,C)
+    stored_tensor register_tokens;      // (registers,C)
+    stored_tensor positional_embedding; // (N,C): class token and patches
     stored_tensor temporal_embedding;   // (1,T,C)
     stored_layer_norm ln_pre;           // (C)
     std::vector<vit_block> blocks;
     stored_layer_norm ln_post;          // (C)
+    stored_attention_pool attnpool;
     stored_linear fc_cls;               // (K,C), (K)
 };
 
@@ -99,15 +116,33 @@ void visit_around_blocks(Visit&& visit, Between&& between, First& first, Others&
     using role = parameter_role;
     vit_config const& c = first.config;
     std::string const backbone = "backbone.";
-    visit(backbone + "class_embedding", first.class_embedding, others.class_embedding..., shape{c.width()}, role::embedding);
-    visit(backbone + "positional_embedding", first.positional_embedding, others.positional_embedding..., shape{c.tokens(), c.width()}, role::embedding);
-    visit(backbone + "temporal_embedding", first.temporal_embedding, others.temporal_embedding..., shape{1, c.frames(), c.width()}, role::embedding);
-    visit(backbone + "conv1.weight", first.conv1, others.conv1..., shape{c.width(), 3, c.patch_size(), c.patch_size()}, role::weight);
-    visit(backbone + "ln_pre.weight", first.ln_pre.weight, others.ln_pre.weight..., shape{c.width()}, role::norm_weight);
-    visit(backbone + "ln_pre.bias", first.ln_pre.bias, others.ln_pre.bias..., shape{c.width()}, role::norm_bias);
+    vit_form const& form = c.form();
+    std::size_t const width = c.width();
+    auto const norm = [&](std::string const& name, auto&... layer) {
+        visit(backbone + name + ".weight", layer.weight..., shape{width}, role::norm_weight);
+        visit(backbone + name + ".bias", layer.bias..., shape{width}, role::norm_bias);
+    };
+    auto const dense = [&](std::string const& weight, std::string const& bias, std::size_t out, std::size_t in, auto&... layer) {
+        visit(backbone + weight, layer.weight..., shape{out, in}, role::weight);
+        visit(backbone + bias, layer.bias..., shape{out}, role::bias);
+    };
+    if (form.class_token) visit(backbone + "class_embedding", first.class_embedding, others.class_embedding..., shape{width}, role::embedding);
+    if (form.registers > 0) visit(backbone + "register_tokens", first.register_tokens, others.register_tokens..., shape{form.registers, width}, role::embedding);
+    if (form.positions()) visit(backbone + "positional_embedding", first.positional_embedding, others.positional_embedding..., shape{c.positions(), width}, role::embedding);
+    visit(backbone + "temporal_embedding", first.temporal_embedding, others.temporal_embedding..., shape{1, c.frames(), width}, role::embedding);
+    visit(backbone + "conv1.weight", first.conv1.weight, others.conv1.weight..., shape{width, 3, c.patch_size(), c.patch_size()}, role::weight);
+    if (form.patch_bias) visit(backbone + "conv1.bias", first.conv1.bias, others.conv1.bias..., shape{width}, role::bias);
+    if (form.pre_norm) norm("ln_pre", first.ln_pre, others.ln_pre...);
     between();
-    visit(backbone + "ln_post.weight", first.ln_post.weight, others.ln_post.weight..., shape{c.width()}, role::norm_weight);
-    visit(backbone + "ln_post.bias", first.ln_post.bias, others.ln_post.bias..., shape{c.width()}, role::norm_bias);
+    norm("ln_post", first.ln_post, others.ln_post...);
+    if (form.pooling == frame_pooling::attention) {
+        visit(backbone + "attnpool.probe", first.attnpool.probe, others.attnpool.probe..., shape{width}, role::embedding);
+        dense("attnpool.in_proj_weight", "attnpool.in_proj_bias", 3 * width, width, first.attnpool.in_proj, others.attnpool.in_proj...);
+        dense("attnpool.out_proj.weight", "attnpool.out_proj.bias", width, width, first.attnpool.out_proj, others.attnpool.out_proj...);
+        norm("attnpool.ln", first.attnpool.ln, others.attnpool.ln...);
+        dense("attnpool.mlp.c_fc.weight", "attnpool.mlp.c_fc.bias", c.mlp_width(), width, first.attnpool.c_fc, others.attnpool.c_fc...);
+        dense("attnpool.mlp.c_proj.weight", "attnpool.mlp.c_proj.bias", width, c.mlp_width(), first.attnpool.c_proj, others.attnpool.c_proj...);
+    }
     visit(std::string{"cls_head.fc_cls.weight"}, first.fc_cls.weight, others.fc_cls.weight..., shape{c.classes(), c.width()}, role::head_weight);
     visit(std::string{"cls_head.fc_cls.bias"}, first.fc_cls.bias, others.fc_cls.bias..., shape{c.classes()}, role::head_bias);
 }

@@ -30,6 +30,7 @@ struct packing_options {
     dtype type = dtype::f32;                    ///< f32, bf16 or i8
     std::optional<double> adapter_scale{};      ///< needed with adapters
     activation act = activation::quick_gelu;    ///< between c_fc and c_proj
+    float norm_epsilon = 1e-5F;
 };
 
 namespace detail {

@@ -39,7 +39,7 @@ public:
     template <class Block, class BlockAdapters, class Release>
         requires std::is_same_v<std::remove_const_t<Block>, vit_block>
     packed_vit_block(Block& block, BlockAdapters const& adapters, bool q_apart, packing_options const& options, Release&& release)
-        : kernels_{options.kernels}, ln_1_{block.ln_1}, ln_2_{block.ln_2}, width_{block.ln_1.weight.count()},
+        : kernels_{options.kernels}, ln_1_{block.ln_1, options.norm_epsilon}, ln_2_{block.ln_2, options.norm_epsilon}, width_{block.ln_1.weight.count()},
           mlp_width_{block.c_fc.bias.count()}, act_{options.act} {
         auto const pack = [&](block_linear which, op_group group, std::size_t first_apart) {
             auto& layer = block.*info_of(which).member;

@@ -14,9 +14,6 @@
 
 namespace zeroi2v {
 
-/// Epsilon of every layer norm of CLIP and ZeroI2V.
-inline constexpr float layer_norm_epsilon = 1e-5F;
-
 /// What a parameter is for; decides how it is drawn, whether it decays, and what may train.
 enum class parameter_role {
     embedding,          ///< class, positional, temporal embeddings

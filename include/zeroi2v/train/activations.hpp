@@ -7,6 +7,7 @@
 #include <zeroi2v/ops/attention.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/matmul.hpp>
+#include <zeroi2v/ops/rotary.hpp>
 #include <zeroi2v/train/attention_backward.hpp>
 #include <zeroi2v/train/linear_backward.hpp>
 #include <zeroi2v/train/training_block.hpp>
@@ -50,6 +51,8 @@ struct clip_rows {
     std::size_t tokens{};  ///< N
     std::size_t heads{};   ///< H
     std::size_t head_dim{};
+    std::size_t prefix{};  ///< tokens before the patches
+    rotary_angles const* rotary{}; ///< of the patch tokens' queries and keys, or null
 
     [[nodiscard]] std::size_t all() const noexcept { return frames * tokens; }
     /// Rows behind the attention of `block`: all, or one per frame.

@@ -62,7 +62,7 @@ inline void adapter_gradient(pass_context const& on, training_adapter const& ada
 inline void norm_gradient(pass_context const& on, training_norm const& norm, matrix_view<float const> x, matrix_view<float const> dy, float* gradient,
                           block_scratchpad const& scratch) {
     if (norm.trains())
-        layer_norm_gradient(on.workers, x, dy, static_cast<double>(layer_norm_epsilon), scratch.norms, gradient + norm.weight_first, gradient + norm.bias_first);
+        layer_norm_gradient(on.workers, x, dy, static_cast<double>(norm.parameters.epsilon), scratch.norms, gradient + norm.weight_first, gradient + norm.bias_first);
 }
 
 /// dx = residual + gradient of the input; residual may be none, it, or dy, may be dx.
@@ -71,7 +71,7 @@ inline void norm_backward(pass_context const& on, training_norm const& norm, mat
     for_rows(on.workers, x.rows, [&](std::size_t first, std::size_t last) {
         on.kernels.layer_norm_backward({.x = x.row(first), .ldx = x.stride, .weight = norm.parameters.weight.data(), .dy = dy.row(first), .lddy = dy.stride,
                                         .residual = residual.data == nullptr ? nullptr : residual.row(first), .ld_residual = residual.stride,
-                                        .dx = dx.row(first), .lddx = dx.stride, .rows = last - first, .width = x.columns, .eps = layer_norm_epsilon});
+                                        .dx = dx.row(first), .lddx = dx.stride, .rows = last - first, .width = x.columns, .eps = norm.parameters.epsilon});
     });
 }
 
@@ -250,6 +250,7 @@ inline void block_backward(pass_context const& on, training_block const& block, 
     auto const write = [&](std::size_t first) { return token_rows<float>{scratch.wide + first, rows.tokens * stride, stride, rows.head_dim}; };
     attention_backward(on.kernels, on.workers, shape, on.map, read(0), read(width), read(2 * width), {scratch.a, shape.queries * width, width, rows.head_dim},
                        write(0), write(width), write(2 * width), scratch.attention);
+    detail::rotate(on, block, scratch.wide, -1);
     detail::in_proj_backward(on, block, kept, scratch, gradient);
     if (block.before_in_proj()) detail::ln_1_backward(on, block, kept, scratch, dy, dx, gradient);
 }

@@ -9,6 +9,7 @@
 #include <zeroi2v/ops/layer_norm.hpp>
 #include <zeroi2v/ops/matmul.hpp>
 #include <zeroi2v/ops/matrix_view.hpp>
+#include <zeroi2v/ops/rotary.hpp>
 #include <zeroi2v/parallel/dealt_blocks.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/partition.hpp>
@@ -77,7 +78,7 @@ inline void adapter_forward(pass_context const& on, training_adapter const& adap
 
 inline void norm_forward(pass_context const& on, training_norm const& norm, matrix_view<float const> x, matrix_view<float> y) {
     auto const& p = norm.parameters;
-    layer_norm(on.kernels, on.workers, x, {p.weight.data(), p.weight.size()}, {p.bias.data(), p.bias.size()}, y, layer_norm_epsilon);
+    layer_norm(on.kernels, on.workers, x, {p.weight.data(), p.weight.size()}, {p.bias.data(), p.bias.size()}, y, p.epsilon);
 }
 
 /// Views of the matrices of a block: of all rows, or of some that stand in a row, and then in front of attention or behind it.
@@ -196,6 +197,21 @@ inline void behind_attention_forward(pass_context const& on, training_block cons
     });
 }
 
+/// The rotary embedding, or with direction -1 its gradient, of (M,3C): of the patch tokens' keys, and of their queries where they are there.
+inline void rotate(pass_context const& on, training_block const& block, float* qkv, float direction) {
+    if (on.rows.rotary == nullptr) return;
+    std::size_t const width = block.width();
+    for_rows(on.workers, on.rows.all(), [&](std::size_t first, std::size_t last) {
+        for (std::size_t row = first; row < last; ++row) {
+            std::size_t const token = row % on.rows.tokens;
+            if (token < on.rows.prefix) continue;
+            float* const q = qkv + row * 3 * width;
+            if (!block.class_only) on.rows.rotary->rotate(q, on.rows.heads, token - on.rows.prefix, direction);
+            on.rows.rotary->rotate(q + width, on.rows.heads, token - on.rows.prefix, direction);
+        }
+    });
+}
+
 } // namespace detail
 
 /// y = block(x) for one clip, x = kept.x (M,C) untouched, y (Q,C): the next block's x, or of the last block the class tokens.
@@ -207,6 +223,7 @@ inline void block_forward(pass_context const& on, training_block const& block, b
     auto const& rows = on.rows;
     std::size_t const width = block.width(), stride = 3 * width;
     detail::in_proj_forward(on, block, kept, scratch);
+    detail::rotate(on, block, kept.qkv, 1);
     float* const attended = block.out_proj.trains() ? kept.attended : scratch.b;
     auto const from = [&](std::size_t first) { return token_rows<float const>{kept.qkv + first, rows.tokens * stride, stride, rows.head_dim}; };
     auto const shape = rows.attention(block);

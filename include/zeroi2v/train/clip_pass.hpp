@@ -1,6 +1,7 @@
 // clip_pass: one clip through a whole model, forward to its logits and loss, and back to a flat gradient.
 #pragma once
 
+#include <zeroi2v/model/vit_form.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
 #include <zeroi2v/ops/matmul.hpp>
 #include <zeroi2v/ops/matrix_view.hpp>
@@ -15,6 +16,7 @@
 #include <zeroi2v/train/dropout.hpp>
 #include <zeroi2v/train/linear_backward.hpp>
 #include <zeroi2v/train/loss.hpp>
+#include <zeroi2v/train/pooling_pass.hpp>
 #include <zeroi2v/train/training_model.hpp>
 
 #include <algorithm>
@@ -79,7 +81,7 @@ private:
         auto const& config = model.config();
         std::size_t const m = rows.all(), width = config.width();
         patches_ = from.floats(m * config.patch_values());
-        embedded_ = from.floats(m * width);
+        embedded_ = from.floats(config.form().pre_norm ? m * width : 0);
         kept_.assign(model.blocks.size(), {});
         std::size_t first = 0; // of those with a backward pass
         while (first < kept_.size() && !model.blocks[first].anything()) ++first;
@@ -97,8 +99,7 @@ private:
             else kept_[i].carve(from, model.blocks[i], rows);
             kept_[i].x = x;
         }
-        last_ = from.floats(rows.frames * width);
-        features_ = from.floats(rows.frames * width);
+        pooling_.carve(from, model, concurrency);
         dlast_ = from.floats(rows.frames * width);
         mean_ = from.floats(width);
         dmean_ = from.floats(width);
@@ -107,6 +108,7 @@ private:
         dx_ = from.floats(model.passes_ln_post() ? m * width : 0);
         std::size_t others = weight_gradient_scratch(model.kernels(), 1, config.classes(), width, concurrency);
         if (model.patch.trains()) others = std::max(others, weight_gradient_scratch(model.kernels(), m, width, config.patch_values(), concurrency));
+        others = std::max(others, detail::pooling_pass::weight_floats(model, concurrency));
         scratch_.carve(from, model.blocks, rows, model.kernels(), concurrency, others);
     }
 
@@ -120,12 +122,12 @@ private:
         embed(clip);
         std::size_t const count = model_->blocks.size();
         for (std::size_t i = 0; i < count; ++i)
-            block_forward(on, model_->blocks[i], kept_[i], scratch_, i + 1 < count ? kept_[i + 1].x : last_);
+            block_forward(on, model_->blocks[i], kept_[i], scratch_, i + 1 < count ? kept_[i + 1].x : pooling_.input());
         std::size_t const frames = config.frames(), width = config.width();
-        detail::norm_forward(on, model_->ln_post, {last_, frames, width}, {features_, frames, width});
+        pooling_.forward(on);
         for (std::size_t c = 0; c < width; ++c) {
             double sum = 0;
-            for (std::size_t t = 0; t < frames; ++t) sum += static_cast<double>(features_[t * width + c]);
+            for (std::size_t t = 0; t < frames; ++t) sum += static_cast<double>(pooling_.features()[t * width + c]);
             mean_[c] = static_cast<float>(sum / static_cast<double>(frames));
         }
         head_dropout(options).apply(mean_, width, 0, 1);
@@ -136,29 +138,34 @@ private:
         return {options.head_dropout, options.seed, options.step, dropout::head_place, options.sample, 1};
     }
 
-    /// Patches with a row of zeros for each class token; embedded = their product + position + time; x of the first block.
+    /// Patches with a row of zeros for each token before them; embedded = their product + position + time; x of the first block.
     void embed(view<float const, 4> clip) {
         auto const& config = model_->config();
         std::size_t const width = config.width(), tokens = config.tokens(), values = config.patch_values(), size = config.image_size();
         auto const& temporal = model_->temporal_embedding.values;
-        auto const& position = model_->positional_embedding.values;
+        std::size_t const prefix = config.form().prefix_tokens(), m = model_->rows().all();
+        float* const embedded = config.form().pre_norm ? embedded_ : kept_.front().x;
+        // Positions of the patches, which stand after the class token's.
+        float const* const position = model_->positional_embedding ? model_->positional_embedding->values.data() + (config.form().class_token ? width : 0) : nullptr;
         detail::for_rows(*workers_, config.frames(), [&](std::size_t first, std::size_t last) {
             serial_executor here;
             for (std::size_t t = first; t < last; ++t) {
                 float* const patches = patches_ + t * tokens * values;
-                float* const out = embedded_ + t * tokens * width;
-                std::fill_n(patches, values, 0.0F);
+                float* const out = embedded + t * tokens * width;
+                std::fill_n(patches, prefix * values, 0.0F);
                 gather_patches(here, view<float const, 4>{clip.data() + t * 3 * size * size, 1, 3, size, size}, config.patch_size(),
-                               {patches + values, config.patches(), values});
-                matmul(model_->kernels(), here, {patches + values, config.patches(), values}, model_->patch.forward,
-                       {activation::none, {position.data() + width, config.patches(), width}}, {out + width, config.patches(), width});
-                for (std::size_t c = 0; c < width; ++c) out[c] = model_->class_embedding.values[c] + position[c];
+                               {patches + prefix * values, config.patches(), values});
+                matmul(model_->kernels(), here, {patches + prefix * values, config.patches(), values}, model_->patch.forward,
+                       {activation::none, {position, config.patches(), width}}, {out + prefix * width, config.patches(), width});
+                if (config.form().class_token)
+                    for (std::size_t c = 0; c < width; ++c)
+                        out[c] = model_->class_embedding->values[c] + (position == nullptr ? 0.0F : model_->positional_embedding->values[c]);
+                if (model_->register_tokens) std::copy(model_->register_tokens->values.begin(), model_->register_tokens->values.end(), out + (config.form().class_token ? width : 0));
                 for (std::size_t n = 0; n < tokens; ++n)
                     for (std::size_t c = 0; c < width; ++c) out[n * width + c] += temporal[t * width + c];
             }
         });
-        std::size_t const m = model_->rows().all();
-        detail::norm_forward(context({}), model_->ln_pre, {embedded_, m, width}, {kept_.front().x, m, width});
+        if (config.form().pre_norm) detail::norm_forward(context({}), model_->ln_pre, {embedded_, m, width}, {kept_.front().x, m, width});
     }
 
     void backward(clip_options const& options, float* gradient, function_ref<void(std::size_t)> written) {
@@ -172,11 +179,10 @@ private:
         head_dropout(options).apply(dmean_, width, 0, 1);
         for (std::size_t t = 0; t < frames; ++t)
             for (std::size_t c = 0; c < width; ++c) dlast_[t * width + c] = dmean_[c] / static_cast<float>(frames);
-        matrix_view<float const> const last{last_, frames, width};
-        detail::norm_gradient(on, model_->ln_post, last, {dlast_, frames, width}, gradient, scratch_);
+        bool const class_pooling = config.form().pooling == frame_pooling::class_token;
+        pooling_.backward(on, dlast_, class_pooling ? dlast_ : dx_, gradient, scratch_);
         written(model_->blocks.size());
         if (!model_->passes_ln_post()) return;
-        detail::norm_backward(on, model_->ln_post, last, {dlast_, frames, width}, {}, {dlast_, frames, width});
 
         for (std::size_t i = model_->blocks.size(); i-- > 0;) {
             auto const& block = model_->blocks[i];
@@ -192,18 +198,31 @@ private:
         auto const& config = model_->config();
         std::size_t const m = on.rows.all(), width = config.width(), tokens = config.tokens(), frames = config.frames();
         matrix_view<float const> const dx{dx_, m, width};
-        matrix_view<float const> const embedded{embedded_, m, width};
-        detail::norm_gradient(on, model_->ln_pre, embedded, dx, gradient, scratch_);
-        detail::norm_backward(on, model_->ln_pre, embedded, dx, {}, {dx_, m, width});
+        vit_form const& form = config.form();
+        if (form.pre_norm) {
+            matrix_view<float const> const embedded{embedded_, m, width};
+            detail::norm_gradient(on, model_->ln_pre, embedded, dx, gradient, scratch_);
+            detail::norm_backward(on, model_->ln_pre, embedded, dx, {}, {dx_, m, width});
+        }
+        /// The sum over the frames of token n's gradient.
+        auto const sum_of_token = [&](std::size_t n, float* to) { bias_gradient(on.workers, {dx_ + n * width, frames, width, tokens * width}, 1.0F, to); };
+        std::size_t const class_tokens = form.class_token ? 1 : 0, prefix = form.prefix_tokens();
         if (auto const& temporal = model_->temporal_embedding; temporal.trains())
             for (std::size_t t = 0; t < frames; ++t)
                 bias_gradient(on.workers, {dx_ + t * tokens * width, tokens, width}, 1.0F, gradient + temporal.first + t * width);
-        if (auto const& position = model_->positional_embedding; position.trains())
-            for (std::size_t n = 0; n < tokens; ++n)
-                bias_gradient(on.workers, {dx_ + n * width, frames, width, tokens * width}, 1.0F, gradient + position.first + n * width);
-        if (model_->class_embedding.trains()) bias_gradient(on.workers, {dx_, frames, width, tokens * width}, 1.0F, gradient + model_->class_embedding.first);
-        if (model_->patch.trains())
-            weight_gradient(on.kernels, on.workers, dx, {patches_, m, config.patch_values()}, 1.0F, gradient + model_->patch.weight_first, nullptr, scratch_.weights.data());
+        if (auto const& position = model_->positional_embedding; position && position->trains())
+            for (std::size_t n = 0; n < config.positions(); ++n) sum_of_token(n < class_tokens ? n : n - class_tokens + prefix, gradient + position->first + n * width);
+        if (model_->class_embedding && model_->class_embedding->trains()) sum_of_token(0, gradient + model_->class_embedding->first);
+        if (auto const& registers = model_->register_tokens; registers && registers->trains())
+            for (std::size_t r = 0; r < form.registers; ++r) sum_of_token(class_tokens + r, gradient + registers->first + r * width);
+        if (!model_->patch.trains()) return;
+        weight_gradient(on.kernels, on.workers, dx, {patches_, m, config.patch_values()}, 1.0F, gradient + model_->patch.weight_first, nullptr, scratch_.weights.data());
+        if (model_->patch.bias_first == trained_tensors::none) return;
+        for (std::size_t c = 0; c < width; ++c) {
+            double sum = 0;
+            for (std::size_t row = 0; row < m; ++row) sum += row % tokens < prefix ? 0.0 : static_cast<double>(dx.row(row)[c]);
+            gradient[model_->patch.bias_first + c] = static_cast<float>(sum);
+        }
     }
 
     training_model const* model_{};
@@ -212,8 +231,8 @@ private:
     aligned_buffer memory_;
     float *patches_{}, *embedded_{};   // (M,3pp), (M,C)
     std::vector<block_activations> kept_;
-    float *last_{}, *features_{};      // (T,C): class tokens behind the last block, and after ln_post
-    float *dlast_{}, *dx_{};           // (T,C), (M,C)
+    detail::pooling_pass pooling_;
+    float *dlast_{}, *dx_{};           // (T,C) of the features, and of class pooling of what the last block gives; (M,C)
     float *mean_{}, *dmean_{};         // (C)
     float *logits_{}, *dlogits_{};     // (K)
     block_scratchpad scratch_;

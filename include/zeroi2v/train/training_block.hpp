@@ -24,6 +24,7 @@ struct training_block_options {
     bool class_only{};          ///< the last block: queries, projection and MLP for the class tokens only
     bool passes_gradient{};     ///< something before this block trains, so the gradient has to reach its input
     activation act = activation::quick_gelu; ///< between c_fc and c_proj
+    float norm_epsilon = 1e-5F;
 };
 
 /// The weights of one block, and what of them trains. Planned by the constructor, packed by `pack`.
@@ -47,7 +48,7 @@ public:
     activation act{};
 
     training_block(vit_block const& block, block_adapters const& adapters, trained_tensors const& trained, training_block_options const& options)
-        : ln_1{block.ln_1, trained}, ln_2{block.ln_2, trained}, number{options.number}, class_only{options.class_only},
+        : ln_1{block.ln_1, trained, options.norm_epsilon}, ln_2{block.ln_2, trained, options.norm_epsilon}, number{options.number}, class_only{options.class_only},
           passes_gradient{options.passes_gradient}, act{options.act} {
         auto const& kernels = *options.kernels;
         adapters_.reserve(adapter_sites.size()); // parts of in_proj point into it

@@ -104,13 +104,13 @@ struct training_norm {
     std::size_t bias_first = trained_tensors::none;
 
     training_norm() = default;
-    training_norm(stored_layer_norm const& source, trained_tensors const& trained)
-        : parameters{source}, weight_first{trained.first_of(source.weight)}, bias_first{trained.first_of(source.bias)}, source_{&source} {}
+    training_norm(stored_layer_norm const& source, trained_tensors const& trained, float epsilon)
+        : parameters{source, epsilon}, weight_first{trained.first_of(source.weight)}, bias_first{trained.first_of(source.bias)}, source_{&source} {}
 
     [[nodiscard]] bool trains() const noexcept { return weight_first != trained_tensors::none; }
     [[nodiscard]] std::size_t width() const noexcept { return parameters.weight.size(); }
     void refresh() {
-        if (trains()) parameters = detail::packed_layer_norm{*source_};
+        if (trains()) parameters = detail::packed_layer_norm{*source_, parameters.epsilon};
     }
 
 private:

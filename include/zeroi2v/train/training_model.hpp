@@ -3,8 +3,10 @@
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/model/vit_config.hpp>
+#include <zeroi2v/model/vit_form.hpp>
 #include <zeroi2v/model/vit_weights.hpp>
 #include <zeroi2v/ops/kernel_table.hpp>
+#include <zeroi2v/ops/rotary.hpp>
 #include <zeroi2v/parallel/executor.hpp>
 #include <zeroi2v/parallel/partition.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
@@ -12,32 +14,16 @@
 #include <zeroi2v/train/trainable.hpp>
 #include <zeroi2v/train/training_block.hpp>
 #include <zeroi2v/train/training_linear.hpp>
+#include <zeroi2v/train/training_pool.hpp>
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace zeroi2v {
-
-/// A vector of embeddings widened, and where its gradient goes.
-struct training_embedding {
-    std::vector<float> values;
-    std::size_t first = trained_tensors::none; ///< in a flat gradient
-
-    training_embedding(stored_tensor const& source, trained_tensors const& trained)
-        : values(source.count()), first{trained.first_of(source)}, source_{&source} {
-        source.widen(0, values);
-    }
-    [[nodiscard]] bool trains() const noexcept { return first != trained_tensors::none; }
-    void refresh() {
-        if (trains()) source_->widen(0, values);
-    }
-
-private:
-    stored_tensor const* source_;
-};
 
 /// The weights of a model for both directions; nothing before what trains first has a backward form.
 ///
@@ -45,32 +31,46 @@ private:
 /// Errors  adapters without a scale -> model_error bad_config.     Test  tests/unit/train/training_model.cpp
 class training_model {
 public:
-    training_embedding class_embedding, positional_embedding, temporal_embedding;
+    std::optional<training_embedding> class_embedding, register_tokens, positional_embedding; ///< where the form has them
+    training_embedding temporal_embedding;
     training_linear patch;        // (C,3pp)
     training_norm ln_pre, ln_post;
     std::vector<training_block> blocks;
+    std::optional<training_pool> pool;
     training_linear head;         // (K,C)
 
     training_model(adapted_vit const& weights, trained_tensors const& trained, kernel_table const& kernels)
-        : class_embedding{weights.class_embedding, trained}, positional_embedding{weights.positional_embedding, trained},
-          temporal_embedding{weights.temporal_embedding, trained}, patch{kernels, weights.conv1, nullptr, trained, false},
-          ln_pre{weights.ln_pre, trained}, ln_post{weights.ln_post, trained}, config_{weights.config}, kernels_{&kernels} {
+        : temporal_embedding{weights.temporal_embedding, trained},
+          patch{kernels, weights.conv1.weight, weights.config.form().patch_bias ? &weights.conv1.bias : nullptr, trained, false},
+          ln_post{weights.ln_post, trained, weights.config.norm_epsilon()}, config_{weights.config}, kernels_{&kernels} {
         if (weights.layout.any() && !config_.adapter_scale())
             throw model_error{error_code::bad_config, "adapter_scale: not stated, needed while adapters are present"};
+        vit_form const& form = config_.form();
+        if (form.class_token) class_embedding.emplace(weights.class_embedding, trained);
+        if (form.registers > 0) register_tokens.emplace(weights.register_tokens, trained);
+        if (form.positions()) positional_embedding.emplace(weights.positional_embedding, trained);
+        if (form.pre_norm) ln_pre = training_norm{weights.ln_pre, trained, config_.norm_epsilon()};
+        if (form.rope_theta) rotary_.emplace(config_.grid(), config_.head_dim(), *form.rope_theta);
         bool passes = embeds();
         blocks.reserve(weights.blocks.size());
         for (std::size_t i = 0; i < weights.blocks.size(); ++i) {
+            bool const class_only = form.pooling == frame_pooling::class_token && i + 1 == weights.blocks.size();
             blocks.emplace_back(weights.blocks[i], weights.adapters.blocks[i], trained,
-                                training_block_options{&kernels, config_.adapter_scale().value_or(0), i, i + 1 == weights.blocks.size(), passes});
+                                training_block_options{.kernels = &kernels, .adapter_scale = config_.adapter_scale().value_or(0), .number = i, .class_only = class_only,
+                                                       .passes_gradient = passes, .act = form.act, .norm_epsilon = config_.norm_epsilon()});
             passes = passes || blocks.back().anything();
         }
-        head = training_linear{kernels, weights.fc_cls.weight, &weights.fc_cls.bias, trained, passes || ln_post.trains()};
+        if (form.pooling == frame_pooling::attention) pool.emplace(weights.attnpool, trained, kernels, config_.norm_epsilon());
+        head = training_linear{kernels, weights.fc_cls.weight, &weights.fc_cls.bias, trained, passes || ln_post.trains() || (pool && pool->trains())};
         passes_ln_post_ = passes;
 
         std::size_t const count = blocks.size();
         first_floats_.assign(count + 1, trained.floats());
-        for (stored_tensor const* tensor : {&weights.ln_post.weight, &weights.ln_post.bias, &weights.fc_cls.weight, &weights.fc_cls.bias})
-            first_floats_[count] = std::min(first_floats_[count], trained.first_of(*tensor)); // `none` is the largest number
+        bool after_blocks = false;
+        auto const see = [&](std::string const&, stored_tensor const& tensor, shape const&, parameter_role) {
+            if (after_blocks) first_floats_[count] = std::min(first_floats_[count], trained.first_of(tensor)); // `none` is the largest number
+        };
+        detail::visit_around_blocks(see, [&] { after_blocks = true; }, weights);
         for (std::size_t i = count; i-- > 0;) {
             first_floats_[i] = first_floats_[i + 1];
             for_each_tensor_of_block(weights, i, [&](std::string const&, stored_tensor const& tensor, shape const&, parameter_role) {
@@ -81,10 +81,13 @@ public:
 
     [[nodiscard]] vit_config const& config() const noexcept { return config_; }
     [[nodiscard]] kernel_table const& kernels() const noexcept { return *kernels_; }
-    [[nodiscard]] clip_rows rows() const noexcept { return {config_.frames(), config_.tokens(), config_.heads(), config_.head_dim()}; }
+    [[nodiscard]] clip_rows rows() const noexcept { 
+        return {config_.frames(), config_.tokens(), config_.heads(), config_.head_dim(), config_.form().prefix_tokens(), rotary_ ? &*rotary_ : nullptr};
+    }
     /// Whether something before the first block trains.
     [[nodiscard]] bool embeds() const noexcept {
-        return class_embedding.trains() || positional_embedding.trains() || temporal_embedding.trains() || patch.trains() || ln_pre.trains();
+        auto const trains = [](std::optional<training_embedding> const& each) { return each && each->trains(); };
+        return trains(class_embedding) || trains(register_tokens) || trains(positional_embedding) || temporal_embedding.trains() || patch.trains() || ln_pre.trains();
     }
     /// Whether the gradient goes from ln_post into the blocks.
     [[nodiscard]] bool passes_ln_post() const noexcept { return passes_ln_post_; }
@@ -94,7 +97,7 @@ public:
 
     /// Bytes of what `pack` makes.
     [[nodiscard]] std::size_t bytes() const noexcept {
-        std::size_t total = patch.bytes() + head.bytes();
+        std::size_t total = patch.bytes() + head.bytes() + (pool ? pool->bytes() : 0);
         for (auto const& block : blocks) total += block.bytes();
         return total;
     }
@@ -102,11 +105,15 @@ public:
     void pack() {
         patch.pack();
         head.pack();
+        if (pool) pool->pack();
         for (auto& block : blocks) block.pack();
     }
     /// Packs again what trains, after each step.
     void refresh(executor& workers) {
-        for (auto* embedding : {&class_embedding, &positional_embedding, &temporal_embedding}) embedding->refresh();
+        for (auto* embedding : {&class_embedding, &register_tokens, &positional_embedding})
+            if (*embedding) (*embedding)->refresh();
+        temporal_embedding.refresh();
+        if (pool) pool->refresh();
         ln_pre.refresh();
         ln_post.refresh();
         patch.refresh();
@@ -121,6 +128,7 @@ public:
 private:
     vit_config config_;
     kernel_table const* kernels_;
+    std::optional<rotary_angles> rotary_;
     bool passes_ln_post_{};
     std::vector<std::size_t> first_floats_;
 };

@@ -249,7 +249,7 @@ TEST_CASE("merge: what is refused says at which step") {
 
 TEST_CASE("merge: tensors without an adapter are copies, in their own type, and the proof names what was merged") {
     auto weights = random_model({{adapter_site::T_Adapter_in, adapter_site::MLP_Adapter}, 5});
-    convert(weights.conv1, dtype::f16);
+    convert(weights.conv1.weight, dtype::f16);
     convert(weights.ln_pre.weight, dtype::bf16);
     convert(weights.blocks[1].c_proj.weight, dtype::bf16);
     auto const [model, proof] = merge(weights, {.threads = 2, .probe_seed = 12});
@@ -257,7 +257,7 @@ TEST_CASE("merge: tensors without an adapter are copies, in their own type, and 
     std::size_t same = 0;
     for (auto const& [name, bytes] : merged) same += base.at(name) == bytes ? 1U : 0U;
     CHECK(same == merged.size() - 2 * 4); // in_proj and c_fc of both blocks, weight and bias
-    CHECK((model.conv1.type() == dtype::f16 && model.ln_pre.weight.type() == dtype::bf16 && model.blocks[1].c_proj.weight.type() == dtype::bf16));
+    CHECK((model.conv1.weight.type() == dtype::f16 && model.ln_pre.weight.type() == dtype::bf16 && model.blocks[1].c_proj.weight.type() == dtype::bf16));
     REQUIRE(proof.layers.size() == 4);
     char const* const names[][2]{{"resblocks.0.attn.in_proj", "T_Adapter_in"}, {"resblocks.0.mlp.c_fc", "MLP_Adapter"}, {"resblocks.1.attn.in_proj", "T_Adapter_in"}, {"resblocks.1.mlp.c_fc", "MLP_Adapter"}};
     for (std::size_t i = 0; i < 4; ++i) {

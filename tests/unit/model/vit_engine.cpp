@@ -407,7 +407,7 @@ TEST_CASE("vit_engine: what it says of itself, and what it cannot be made of") {
     // The bytes of packed weights are those of every matrix: the blocks' and the two around them.
     std::size_t bytes = 0;
     auto const packed = [&](stored_tensor const& weight, stored_tensor const* bias) { bytes += packed_matrix{kept.kernels(), dtype::f32, weight, bias}.byte_size(); };
-    packed(weights.conv1, nullptr);
+    packed(weights.conv1.weight, nullptr);
     packed(weights.fc_cls.weight, &weights.fc_cls.bias);
     for (std::size_t i = 0; i < weights.blocks.size(); ++i) {
         auto const& block = weights.blocks[i];

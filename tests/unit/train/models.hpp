@@ -7,11 +7,13 @@
 
 #include "../model/reference_vit.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -65,11 +67,10 @@ struct batch {
 };
 
 /// Mean cross entropy in plain double.
-inline double loss_of(adapted_vit const& weights, batch const& of, std::vector<std::size_t> const& groups, double smoothing,
-                      activation act = activation::quick_gelu) {
+inline double loss_of(adapted_vit const& weights, batch const& of, std::vector<std::size_t> const& groups, double smoothing) {
     double total = 0;
     for (std::size_t i = 0; i < of.count; ++i) {
-        auto const logits = reference::logits(weights, of.clip(i), act);
+        auto const logits = reference::logits(weights, of.clip(i));
         std::size_t first = 0;
         for (std::size_t g = 0; g < groups.size(); first += groups[g], ++g) {
             double sum = 0;
@@ -99,6 +100,42 @@ inline bool same(trainer const& a, trainer const& b) {
 inline vit_config small_config() {
     return {{.image_size = 12, .patch_size = 4, .frames = 4, .width = 24, .layers = 3, .heads = 4, .mlp_width = 50, .classes = 7},
             frame_map<>{4, {{.head = 0, .offset = -1}, {.head = 1, .offset = 1}, {.head = 3, .offset = 2}}}, 0.5};
+}
+
+/// The loss's derivative by every trained parameter, by central differences.
+inline std::vector<double> differences_of(adapted_vit& wide, trained_tensors const& trained, batch const& data, std::vector<std::size_t> const& groups, double smoothing) {
+    auto const tensors = named(wide);
+    std::vector<double> all(trained.floats());
+    for (auto const& each : trained)
+        for (std::size_t i = 0; i < each.count; ++i) {
+            double& value = tensors.at(each.name)->as<double>()[i];
+            double const at = value, h = 1e-5;
+            value = at + h;
+            double const above = loss_of(wide, data, groups, smoothing);
+            value = at - h;
+            all[each.first + i] = (above - loss_of(wide, data, groups, smoothing)) / (2 * h);
+            value = at;
+        }
+    return all;
+}
+
+/// By tensor ||found - wanted|| / ||wanted||; one that is no number, or compared with nothing at all, is 1e9.
+inline std::map<std::string, double> errors_of(trained_tensors const& trained, std::span<float const> found, std::vector<double> const& wanted) {
+    std::map<std::string, double> errors;
+    double norm = 0;
+    for (double const each : wanted) norm += each * each;
+    for (auto const& each : trained) {
+        double difference = 0, own = 0;
+        for (std::size_t i = each.first; i < each.first + each.count; ++i) {
+            double const d = static_cast<double>(found[i]) - wanted[i];
+            difference += d * d;
+            own += wanted[i] * wanted[i];
+        }
+        // What the softmax cannot see (a key's shift common to all keys) has no gradient: nothing relative to hold it to.
+        double const error = std::sqrt(difference) / std::max(std::sqrt(own), 1e-3 * std::sqrt(norm));
+        errors[each.name] = error == error && norm > 0 ? error : 1e9;
+    }
+    return errors;
 }
 
 } // namespace zeroi2v::test

@@ -30,43 +30,6 @@ struct tiny_case {
     std::vector<std::size_t> groups;
 };
 
-/// The loss's derivative by every trained parameter, by central differences.
-std::vector<double> differences_of(adapted_vit& wide, trained_tensors const& trained, batch const& data, std::vector<std::size_t> const& groups, double smoothing,
-                                   activation act = activation::quick_gelu) {
-    auto const tensors = named(wide);
-    std::vector<double> all(trained.floats());
-    for (auto const& each : trained)
-        for (std::size_t i = 0; i < each.count; ++i) {
-            double& value = tensors.at(each.name)->as<double>()[i];
-            double const at = value, h = 1e-5;
-            value = at + h;
-            double const above = loss_of(wide, data, groups, smoothing, act);
-            value = at - h;
-            all[each.first + i] = (above - loss_of(wide, data, groups, smoothing, act)) / (2 * h);
-            value = at;
-        }
-    return all;
-}
-
-/// By tensor ||found - wanted|| / ||wanted||; one that is no number, or compared with nothing at all, is 1e9.
-std::map<std::string, double> errors_of(trained_tensors const& trained, std::span<float const> found, std::vector<double> const& wanted) {
-    std::map<std::string, double> errors;
-    double norm = 0;
-    for (double const each : wanted) norm += each * each;
-    for (auto const& each : trained) {
-        double difference = 0, own = 0;
-        for (std::size_t i = each.first; i < each.first + each.count; ++i) {
-            double const d = static_cast<double>(found[i]) - wanted[i];
-            difference += d * d;
-            own += wanted[i] * wanted[i];
-        }
-        // What the softmax cannot see (a key's shift common to all keys) has no gradient: nothing relative to hold it to.
-        double const error = std::sqrt(difference) / std::max(std::sqrt(own), 1e-3 * std::sqrt(norm));
-        errors[each.name] = error == error && norm > 0 ? error : 1e9;
-    }
-    return errors;
-}
-
 } // namespace
 
 TEST_CASE("gradients of every parameter of tiny models against central differences in double") {
@@ -109,32 +72,6 @@ TEST_CASE("gradients of every parameter of tiny models against central differenc
             }
             MESSAGE(std::string{c.name} << ", " << layers << " blocks: " << training.trained().floats() << " parameters, worst tensor " << worst);
         }
-}
-
-TEST_CASE("gradients of every parameter with each activation, against central differences in double, on every instruction set") {
-    vit_config const config{{.image_size = 4, .patch_size = 2, .frames = 3, .width = 6, .layers = 2, .heads = 3, .mlp_width = 7, .classes = 5},
-                            frame_map<>::from_offsets({-1, 1, 0}), 0.7};
-    batch const data{config, 1, {5}, 3};
-    auto weights = lively(config, {input::shared, true, true, true, 2}, 5);
-    trained_tensors const trained{weights, trainable_set::all()};
-    serial_executor here;
-    for (std::size_t i = 0; i < activation_count; ++i) {
-        auto const act = static_cast<activation>(i);
-        auto wide = in_double(weights);
-        auto const wanted = differences_of(wide, trained, data, {5}, 0, act);
-        for (isa const level : built_isas()) {
-            if (!supported(level)) continue;
-            CAPTURE(to_string(act));
-            CAPTURE(to_string(level));
-            training_model model{weights, trained, kernels(level)};
-            for (auto& block : model.blocks) block.act = act;
-            model.pack();
-            std::vector<float> gradient(trained.floats());
-            double const loss = clip_pass{model, here, false}.loss_and_gradient(data.clip(0), data.labels, {}, gradient.data());
-            CHECK(loss == doctest::Approx(loss_of(wide, data, {5}, 0, act)).epsilon(1e-6));
-            for (auto const& [name, error] : errors_of(trained, gradient, wanted)) CHECK_MESSAGE(error < 1e-5, name << ": " << error);
-        }
-    }
 }
 
 TEST_CASE("the comparison with central differences fails for a wrong gradient") {
