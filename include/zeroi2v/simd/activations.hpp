@@ -110,4 +110,43 @@ private:
     };
 };
 
+/// x s with s = 1 / (1 + exp(-2 u)) = (1 + tanh(u)) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3); the derivative is s + 2 x u' s (1 - s).
+///
+/// Numerics  relative (4 + 2|x| + x^2) 2^-23 (measured 0.37 of it), the rounding of u in exp. Below -9 it is -0 and its derivative 0.
+///           -inf gives NaN (as -inf * 0 does), +inf gives +inf. The derivative is within 4 max(1, |x|) 2^-23; at the infinities it is
+///           0 and 1.
+template <>
+struct activation_function<activation::gelu_tanh> {
+    template <class Arch>
+    [[nodiscard]] ZEROI2V_ALWAYS_INLINE static pack<float, Arch> value(pack<float, Arch> x) noexcept {
+        return x * parts<Arch>{x}.s;
+    }
+    template <class Arch>
+    [[nodiscard]] ZEROI2V_ALWAYS_INLINE static pack<float, Arch> derivative(pack<float, Arch> x) noexcept {
+        using floats = pack<float, Arch>;
+        parts<Arch> const of{x};
+        floats const twice_slope = fma(of.square, floats::broadcast(0x1.b6676cp-3F), floats::broadcast(0x1.988454p+0F));
+        return fma(of.near * twice_slope, of.s * (of.exponential * of.s), of.s);
+    }
+
+private:
+    template <class Arch>
+    struct parts {
+        using floats = pack<float, Arch>;
+
+        floats near;        ///< x, at most 9 in size, so that nothing overflows
+        floats square;      ///< of it
+        floats exponential; ///< exp(-2 u), from exp(-67) to exp(67)
+        floats s;           ///< 0 below -9
+
+        ZEROI2V_ALWAYS_INLINE explicit parts(floats x) noexcept {
+            floats const one = floats::broadcast(1.0F);
+            near = detail::clamped(x, 9.0F);
+            square = near * near;
+            exponential = exp(near * fma(square, floats::broadcast(-0x1.2444f2p-4F), floats::broadcast(-0x1.988454p+0F)));
+            s = where_less(x, floats::broadcast(-9.0F), floats::zero(), one / (one + exponential));
+        }
+    };
+};
+
 } // namespace zeroi2v
