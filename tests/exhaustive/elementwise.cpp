@@ -1,6 +1,6 @@
 // All 2^32 floats through exp, every activation and its derivative, against double.
 //
-//   cmake --build build --target exhaustive_elementwise && build/bin/exhaustive_elementwise [ISA...] [FUNCTION...]
+//   cmake --build build/release --target exhaustive_elementwise && build/release/tests/exhaustive_elementwise [ISA...] [FUNCTION...]
 //
 // Instruction sets (all that run here) and functions (exp and all activations) may be named. One function takes a minute or two per
 // instruction set and core. Exit status 1 where a bound is broken, 2 where nothing ran.

@@ -10,13 +10,17 @@ namespace zeroi2v {
 
 ///   none          x
 ///   quick_gelu    x * sigmoid(1.702 x): OpenAI's CLIP
-enum class activation : std::uint8_t { none, quick_gelu };
+///   gelu          x * (1 + erf(x / sqrt(2))) / 2: OpenCLIP, ViT, DINOv2, DINOv3
+///   gelu_tanh     x * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2: SigLIP
+enum class activation : std::uint8_t { none, quick_gelu, gelu, gelu_tanh };
 
 /// The name as configurations spell it.
 [[nodiscard]] constexpr std::string_view to_string(activation which) noexcept {
     switch (which) {
     case activation::none: return "none";
     case activation::quick_gelu: return "quick_gelu";
+    case activation::gelu: return "gelu";
+    case activation::gelu_tanh: return "gelu_tanh";
     }
     return "?";
 }

@@ -8,6 +8,13 @@
 
 namespace zeroi2v {
 
+/// c0 + c1 x + c2 x^2 + ...
+template <class Arch, class... Coefficients>
+[[nodiscard]] ZEROI2V_ALWAYS_INLINE pack<float, Arch> polynomial(pack<float, Arch> x, float c0, Coefficients... others) noexcept {
+    if constexpr (sizeof...(others) == 0) return pack<float, Arch>::broadcast(c0);
+    else return fma(polynomial(x, others...), x, pack<float, Arch>::broadcast(c0));
+}
+
 namespace detail {
 
 /// x = n ln 2 + r with |r| <= ln 2 / 2.
@@ -32,11 +39,7 @@ template <class Arch>
 template <class Arch>
 [[nodiscard]] ZEROI2V_ALWAYS_INLINE pack<float, Arch> exp_of_reduced(reduced<Arch> x) noexcept {
     using floats = pack<float, Arch>;
-    floats q = floats::broadcast(0x1.6a23dp-10F);
-    q = fma(q, x.r, floats::broadcast(0x1.123a2p-7F));
-    q = fma(q, x.r, floats::broadcast(0x1.5558f2p-5F));
-    q = fma(q, x.r, floats::broadcast(0x1.555492p-3F));
-    q = fma(q, x.r, floats::broadcast(0x1.fffffcp-2F));
+    floats const q = polynomial(x.r, 0x1.fffffcp-2F, 0x1.555492p-3F, 0x1.5558f2p-5F, 0x1.123a2p-7F, 0x1.6a23dp-10F);
     floats const fraction = fma(x.r * x.r, q, x.r);
     return scale_by_power(fraction + floats::broadcast(1.0F), x.n);
 }

@@ -57,6 +57,10 @@ ZEROI2V_ALWAYS_INLINE __m128 first_or(__m128 value, std::size_t count, __m128 ot
     __m128 const mask = _mm_castsi128_ps(_mm_cmpgt_epi32(_mm_set1_epi32(static_cast<int>(count)), _mm_setr_epi32(0, 1, 2, 3)));
     return _mm_or_ps(_mm_and_ps(mask, value), _mm_andnot_ps(mask, other));
 }
+ZEROI2V_ALWAYS_INLINE __m128 where_less(__m128 a, __m128 b, __m128 then, __m128 otherwise) noexcept {
+    __m128 const mask = _mm_cmplt_ps(a, b);
+    return _mm_or_ps(_mm_and_ps(mask, then), _mm_andnot_ps(mask, otherwise));
+}
 ZEROI2V_ALWAYS_INLINE __m128 barrier(__m128 value) noexcept {
     __asm__("" : "+x"(value));
     return value;
@@ -109,6 +113,9 @@ ZEROI2V_ALWAYS_INLINE __m256 fused_negative(__m256 a, __m256 b, __m256 c) noexce
 ZEROI2V_ALWAYS_INLINE __m256 first_or(__m256 value, std::size_t count, __m256 other, lanes<8>) noexcept {
     return _mm256_blendv_ps(other, value, _mm256_castsi256_ps(first_lanes(count)));
 }
+ZEROI2V_ALWAYS_INLINE __m256 where_less(__m256 a, __m256 b, __m256 then, __m256 otherwise) noexcept {
+    return _mm256_blendv_ps(otherwise, then, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
 ZEROI2V_ALWAYS_INLINE __m256 barrier(__m256 value) noexcept {
     __asm__("" : "+x"(value));
     return value;
@@ -159,6 +166,9 @@ ZEROI2V_ALWAYS_INLINE __m512 fused(__m512 a, __m512 b, __m512 c) noexcept { retu
 ZEROI2V_ALWAYS_INLINE __m512 fused_negative(__m512 a, __m512 b, __m512 c) noexcept { return _mm512_fnmadd_ps(a, b, c); }
 ZEROI2V_ALWAYS_INLINE __m512 first_or(__m512 value, std::size_t count, __m512 other, lanes<16>) noexcept {
     return _mm512_mask_mov_ps(other, first_lanes_mask(count), value);
+}
+ZEROI2V_ALWAYS_INLINE __m512 where_less(__m512 a, __m512 b, __m512 then, __m512 otherwise) noexcept {
+    return _mm512_mask_mov_ps(otherwise, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), then);
 }
 ZEROI2V_ALWAYS_INLINE __m512 barrier(__m512 value) noexcept {
     __asm__("" : "+v"(value));
@@ -244,6 +254,10 @@ struct pack<float, Arch> {
     /// The first `count` lanes of a, the other lanes of b.
     friend ZEROI2V_ALWAYS_INLINE pack first_or(pack a, std::size_t count, pack b) noexcept {
         return {detail::first_or(a.value, count, b.value, lanes{})};
+    }
+    /// Lane by lane `then` where a < b, and `otherwise` where not, or where one is a NaN.
+    friend ZEROI2V_ALWAYS_INLINE pack where_less(pack a, pack b, pack then, pack otherwise) noexcept {
+        return {detail::where_less(a.value, b.value, then.value, otherwise.value)};
     }
     /// The same value, which no compiler option may merge with what was computed before.
     friend ZEROI2V_ALWAYS_INLINE pack barrier(pack a) noexcept { return {detail::barrier(a.value)}; }

@@ -1,4 +1,5 @@
 // Compiled with -ffast-math, which lets a compiler take every number for finite: what promises to see a NaN or an infinity still does.
+#include <zeroi2v/core/activation.hpp>
 #include <zeroi2v/core/rounding.hpp>
 #include <zeroi2v/model/merge.hpp>
 #include <zeroi2v/model/vit_config.hpp>
@@ -117,6 +118,36 @@ TEST_CASE("a merge, and the logits it is judged by") {
             CHECK_FALSE(detail::compare_logits(b, a, 0, dtype::f32).holds());
             CHECK_FALSE(detail::compare_logits(b, b, 0, dtype::f32).holds());
         }
+}
+
+TEST_CASE("every activation but none: NaN and infinities, and numbers far out, have the value that they have without fast math") {
+    std::uint32_t const infinity = infinity_bits;
+    auto const bits = [](float x) { return std::bit_cast<std::uint32_t>(x); };
+    for (std::size_t i = 1; i < activation_count; ++i) {
+        auto const act = static_cast<activation>(i);
+        CAPTURE(to_string(act));
+        // quick_gelu divides by 1 + exp(-1.702 x) as it is: the estimate of a reciprocal makes NaN of infinity.
+        float const far = act == activation::quick_gelu ? 50.0F : 3e38F;
+        std::vector<float> const x{std::bit_cast<float>(nan_bits), std::bit_cast<float>(infinity), std::bit_cast<float>(negative_infinity_bits), -far, far, 0.0F, -0.0F, 20, 1e-30F};
+        std::vector<float> y(x.size());
+        kernels_of<default_arch>().of(act).forward(x.data(), y.data(), x.size());
+        CHECK(nan(y[0]));
+        CHECK(bits(y[1]) == infinity);
+        CHECK(nan(y[2]));
+        CHECK((bits(y[3]) & 0x7fffffffU) < bits(1e-30F));
+        CHECK((y[4] > 0.9999F * far && y[4] < 1.0001F * far));
+        CHECK((bits(y[5]) & 0x7fffffffU) == 0);
+        CHECK((bits(y[6]) & 0x7fffffffU) == 0);
+        CHECK((y[7] > 19.9999F && y[7] < 20.0001F));
+        CHECK((y[8] > 4.9e-31F && y[8] < 5.1e-31F));
+        std::vector<float> const ones(x.size(), 1.0F);
+        kernels_of<default_arch>().of(act).backward(x.data(), ones.data(), y.data(), x.size());
+        CHECK(nan(y[0]));
+        CHECK((bits(y[3]) & 0x7fffffffU) < bits(1e-30F));
+        CHECK((y[4] > 0.9999F && y[4] < 1.0001F));
+        CHECK((y[5] > 0.4999F && y[5] < 0.5001F));
+        CHECK((y[6] > 0.4999F && y[6] < 0.5001F));
+    }
 }
 
 TEST_CASE("a step of AdamW") {

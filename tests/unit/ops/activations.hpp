@@ -25,6 +25,11 @@ inline activation_rule rule_of(activation act, double x, double y) {
     switch (act) {
     case activation::none: return {0, 0, -infinity, {1, 1}};
     case activation::quick_gelu: return {(4 + 2 * size) * eps * std::fabs(y), std::min(of_slopes, 1e-6), nan, {nan, nan}};
+    case activation::gelu: {
+        double const ulp = std::max(std::ldexp(1.0, std::ilogb(y == 0 ? 0x1p-149 : y) - 23), 0x1p-149);
+        return {x >= -1 ? 4 * ulp : (4 + x * x) * eps * std::fabs(y), of_slopes, nan, {0, 1}};
+    }
+    case activation::gelu_tanh: return {(4 + 2 * size + x * x) * eps * std::fabs(y), of_slopes, nan, {0, 1}};
     }
     return {nan, nan, nan, {nan, nan}};
 }

@@ -59,6 +59,12 @@ TEST_CASE("arithmetic, lane by lane") {
         CHECK(values_of(floats::zero())[i] == 0.0F);
     }
     float const nan = std::numeric_limits<float>::quiet_NaN();
+    for (std::size_t i = 0; i < size; ++i) {
+        CHECK(values_of(where_less(load(a), load(c), load(a), load(b)))[i] == (a[i] < c[i] ? a[i] : b[i]));
+        CHECK(values_of(where_less(load(a), load(a), load(a), load(b)))[i] == b[i]);
+    }
+    CHECK(values_of(where_less(floats::broadcast(nan), floats::zero(), load(a), load(b)))[0] == b[0]);
+    CHECK(values_of(where_less(floats::zero(), floats::broadcast(nan), load(a), load(b)))[0] == b[0]);
     CHECK(std::isnan(values_of(max(floats::zero(), floats::broadcast(nan)))[0]));
     CHECK(values_of(max(floats::broadcast(nan), floats::zero()))[0] == 0.0F);
     CHECK(std::bit_cast<std::uint32_t>(values_of(abs(floats::broadcast(-0.0F)))[0]) == 0U);

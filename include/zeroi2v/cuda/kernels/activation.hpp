@@ -19,6 +19,18 @@ struct device_activation<activation::quick_gelu> {
     [[nodiscard]] ZEROI2V_ON_DEVICE static float value(float x) noexcept { return x / (1.0F + ::expf(-1.702F * x)); }
 };
 
+template <>
+struct device_activation<activation::gelu> {
+    [[nodiscard]] ZEROI2V_ON_DEVICE static float value(float x) noexcept { return x * (0.5F * ::erfcf(-0x1.6a09e6p-1F * x)); }
+};
+
+template <>
+struct device_activation<activation::gelu_tanh> {
+    [[nodiscard]] ZEROI2V_ON_DEVICE static float value(float x) noexcept {
+        return x / (1.0F + ::expf(x * (x * x * -0x1.2444f2p-4F - 0x1.988454p+0F)));
+    }
+};
+
 /// x = act(x).
 ///
 /// Numerics  fp32 whatever E, then one rounding to E.
