@@ -22,7 +22,7 @@ namespace zeroi2v {
 ///     steps.finish();
 ///
 /// A step may read rows that are not its own only where `finish` was called after the step that makes them.
-/// Cost    no allocation: at most 4 steps wait, each a callable of at most 48 bytes without a destructor.
+/// Cost    no allocation: at most 4 steps wait, each a callable of at most 64 bytes without a destructor.
 /// Test    tests/unit/parallel/row_schedule.cpp
 class row_schedule {
 public:
@@ -37,7 +37,7 @@ public:
         requires std::is_invocable_v<Step const&, index_range, std::size_t>
     void add(std::size_t rows, Step const& step) {
         static_assert(sizeof(Step) <= sizeof(waiting::storage) && std::is_trivially_copyable_v<Step> && std::is_trivially_destructible_v<Step>,
-                      "zeroi2v::row_schedule: a step must capture at most 48 bytes, by value or reference");
+                      "zeroi2v::row_schedule: a step must capture at most 64 bytes, by value or reference");
         if (count_ == steps_.size() || (count_ > 0 && rows != rows_)) finish();
         rows_ = rows;
         waiting& next = steps_[count_++];
@@ -60,7 +60,7 @@ public:
 
 private:
     struct waiting {
-        alignas(alignof(void*)) std::byte storage[48];
+        alignas(alignof(void*)) std::byte storage[64];
         void (*run)(void const*, index_range, std::size_t);
     };
 

@@ -132,7 +132,7 @@ TEST_CASE("vit_engine: hidden states after every block, and the class tokens alo
     // ln_post of the full last block's class tokens == features, which computed nothing but class tokens there.
     dynamic_tensor<float, 2> features{std::size_t{4}, std::size_t{36}};
     engine.features(clip, workspace, features);
-    detail::packed_layer_norm const ln_post{weights.ln_post};
+    detail::packed_layer_norm const ln_post{weights.ln_post, 1e-5F};
     std::vector<float> normed(4 * 36);
     ln_post(engine.kernels(), hidden.data(), 10 * 36, normed.data(), 36, 4);
     CHECK(same_bits({features.data(), features.size()}, normed));

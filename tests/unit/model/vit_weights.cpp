@@ -66,7 +66,7 @@ TEST_CASE("draw_missing: what is drawn, what is kept, and the same bits every ti
         for (float const v : tensor.as<float>()) sum += static_cast<double>(v) * static_cast<double>(v);
         return std::sqrt(sum / static_cast<double>(tensor.count()));
     };
-    CHECK(deviation(zero.conv1) == doctest::Approx(0.02).epsilon(0.02));
+    CHECK(deviation(zero.conv1.weight) == doctest::Approx(0.02).epsilon(0.02));
     CHECK(deviation(zero.blocks[0].c_fc.weight) == doctest::Approx(0.02).epsilon(0.03));
     CHECK(deviation(zero.fc_cls.weight) == doctest::Approx(0.01).epsilon(0.1));
     CHECK(deviation(zero.temporal_embedding) == 0);
@@ -79,15 +79,15 @@ TEST_CASE("draw_missing: what is drawn, what is kept, and the same bits every ti
     CHECK(deviation(random.adapters.blocks[0][adapter_site::S_Adapter]->D_fc2.weight) == doctest::Approx(0.02).epsilon(0.1));
     CHECK(deviation(random.adapters.blocks[0][adapter_site::S_Adapter]->D_fc2.bias) > 0.01);
     // A tensor's numbers depend on its name and the seed alone.
-    CHECK(std::memcmp(zero.conv1.bytes().data(), plain.conv1.bytes().data(), plain.conv1.byte_size()) == 0);
-    CHECK(zero.conv1.as<float>()[0] != zero.blocks[0].c_fc.weight.as<float>()[0]);
+    CHECK(std::memcmp(zero.conv1.weight.bytes().data(), plain.conv1.weight.bytes().data(), plain.conv1.weight.byte_size()) == 0);
+    CHECK(zero.conv1.weight.as<float>()[0] != zero.blocks[0].c_fc.weight.as<float>()[0]);
     auto const other = random_weights<no_adapters>(small_config(), adapter_layout::none(), {.seed = 2});
-    CHECK(other.conv1.as<float>()[0] != plain.conv1.as<float>()[0]);
+    CHECK(other.conv1.weight.as<float>()[0] != plain.conv1.weight.as<float>()[0]);
 
-    zero.conv1.as<float>()[0] = 7;
+    zero.conv1.weight.as<float>()[0] = 7;
     zero.ln_post.weight = stored_tensor{};
     draw_missing(zero, {.seed = 8});
-    CHECK(zero.conv1.as<float>()[0] == 7);
+    CHECK(zero.conv1.weight.as<float>()[0] == 7);
     CHECK(deviation(zero.ln_post.weight) == 1);
 }
 
