@@ -147,11 +147,12 @@ TEST_CASE("D4, D9: one frame, fewer frames than the clip's reach, tiny pictures"
         image_size const target = resized_to_short_side({17, 31}, 224);
         crop_window const window = centre_crop(target, 224);
         normalizer const normalize{config.normalize};
+        std::vector<image> resized;
+        for (image const& frame : decoded.frames) resized.push_back(resize(view_pixels(frame), target));
         std::size_t different = 0;
         for (std::size_t v = 0; v < 3; ++v)
             for (std::size_t t = 0; t < 8; ++t) {
-                image const whole =
-                    resize(view_pixels(decoded.frames[static_cast<std::size_t>(video.indices(v, t))]), target);
+                image const& whole = resized[static_cast<std::size_t>(video.indices(v, t))];
                 for (std::size_t c = 0; c < 3; ++c)
                     for (std::size_t y = 0; y < 224; ++y)
                         for (std::size_t x = 0; x < 224; ++x)
