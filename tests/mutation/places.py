@@ -267,6 +267,21 @@ class Header:
             j += 1
         return j
 
+    def right_of_assignment(self, i, high):
+        """The same for the operator of an assignment: a choice behind it is part of its operand."""
+        j = i + 1
+        while j < high:
+            t = self.token[j]
+            if t in ("(", "[", "{") and self.kind[j] == "op":
+                j = self.match[j] + 1
+            elif j in self.angle:
+                j = self.angle[j] + 1
+            elif self.kind[j] == "op" and t in (")", "]", "}", ",", ";"):
+                break
+            else:
+                j += 1
+        return j
+
     def source(self, a, b):
         return self.text[self.at[a]:self.to[b - 1]] if b > a else ""
 
@@ -307,7 +322,7 @@ class Header:
             elif self.binary(i):
                 self.binary_places(i, begin, end, constant)
             elif t in ASSIGN_CHANGE and kind == "op":
-                a, b = self.left(i, -1, begin + 1), self.right(i, -1, end)
+                a, b = self.left(i, -1, begin + 1), self.right_of_assignment(i, end)
                 for other in ASSIGN_CHANGE[t]:
                     self.add(a, b, f"{self.source(a, i)} {other} {self.source(i + 1, b)}", "choice", constant, anchor=i)
             elif t == "!" and kind == "op" and not self.after[i]:

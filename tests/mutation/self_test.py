@@ -36,6 +36,7 @@ EXPECTED = {
     "of[i] != wanted => of[i] == wanted": "killed",
     "continue; => (dropped)": "killed",
     "++result; => (dropped)": "killed",
+    "sum += large ? 3 : 1 => sum -= large ? 3 : 1": "killed",
     "a, b => b, a": "unreached",
     "less(a, b) => true": "unreached",
     "a < b => false": "killed",

@@ -23,4 +23,6 @@ TEST_CASE("sample: count_of") {
     CHECK(count_of({1, 2, 1}, 1) == 2);
     CHECK(smaller(1, 2) == 1);
     CHECK(smaller(2, 1) == 1);
+    CHECK(steps(3, false) == 3);
+    CHECK(steps(3, true) == 7);
 }

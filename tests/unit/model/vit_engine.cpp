@@ -138,6 +138,22 @@ TEST_CASE("vit_engine: hidden states after every block, and the class tokens alo
     CHECK(same_bits({features.data(), features.size()}, normed));
 }
 
+TEST_CASE("vit_engine: a model of one block, whose first block is its last: all tokens, and the class tokens alone") {
+    for (adapter_layout const& layout : {layouts[0], layouts[3]}) {
+        vit_config const config{{.image_size = 24, .patch_size = 8, .frames = 3, .width = 36, .layers = 1, .heads = 3, .mlp_width = 50, .classes = 7}, frame_map<>{3, {{0, -1}, {2, 1}}}, 0.7};
+        auto const weights = weights_for<with_adapters>(config, layout);
+        auto const clip = random_clip(config, 3);
+        vit_engine const engine{weights, {.threads = 2}};
+        auto workspace = engine.make_workspace();
+        dynamic_tensor<float, 3> hidden{std::size_t{3}, std::size_t{10}, std::size_t{36}};
+        engine.hidden_states(clip, 1, workspace, hidden);
+        std::vector<double> flat;
+        for (auto const& row : reference::tokens(weights, clip, 1)) flat.insert(flat.end(), row.begin(), row.end());
+        CHECK(compare({hidden.data(), hidden.size()}, flat).relative_l2 < 1e-6);
+        CHECK(compare(logits_of(engine, clip, workspace), reference::logits(weights, clip)).relative_l2 < 1e-6);
+    }
+}
+
 namespace {
 
 /// Three parts, the last one first: it finds every block untaken and does the work of all.

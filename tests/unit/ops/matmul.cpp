@@ -195,17 +195,17 @@ TEST_CASE("the rounding error of float and bf16 weights is below 2 units of eps 
             auto w = kind == 1 ? random_floats(n * k, k + 1, 0, 1) : normal_floats(n * k, k + 1);
             if (kind == 2)
                 for (std::size_t i = 0; i < a.size(); i += 3) a[i] *= 1e6F;
-            for (dtype const type : {dtype::f32, dtype::bf16})
+            for (dtype const type : {dtype::f32, dtype::bf16}) {
+                if (type == dtype::bf16) // so that weights and, where they are rounded, activations are exact
+                    for (std::vector<float>* const values : {&a, &w})
+                        for (float& value : *values) value = static_cast<float>(bf16{value});
+                std::vector<double> want(m * n);
+                std::vector<double> magnitude(m * n);
+                matrix_view<float const> const left{a.data(), m, k};
+                matrix_view<float const> const right{w.data(), n, k};
+                reference::matmul(left, right, matrix_view<double>{want.data(), m, n});
+                reference::matmul_magnitude(left, right, matrix_view<double>{magnitude.data(), m, n});
                 for (kernel_table const* table : tables()) {
-                    if (type == dtype::bf16) // so that weights and, where they are rounded, activations are exact
-                        for (std::vector<float>* const values : {&a, &w})
-                            for (float& value : *values) value = static_cast<float>(bf16{value});
-                    std::vector<double> want(m * n);
-                    std::vector<double> magnitude(m * n);
-                    matrix_view<float const> const left{a.data(), m, k};
-                    matrix_view<float const> const right{w.data(), n, k};
-                    reference::matmul(left, right, matrix_view<double>{want.data(), m, n});
-                    reference::matmul_magnitude(left, right, matrix_view<double>{magnitude.data(), m, n});
                     packed_matrix const packed{*table, type, right};
                     std::vector<float> c(m * n);
                     problem{*table, serial}(left, packed, {}, {c.data(), m, n});
@@ -213,6 +213,7 @@ TEST_CASE("the rounding error of float and bf16 weights is below 2 units of eps 
                     worst[kind] = std::max(worst[kind], error);
                     CHECK_MESSAGE(error <= (kind == 1 ? 8 : 2), name_of(*table) << " " << dtype_name(type) << " K " << k << " kind " << kind << ": " << error);
                 }
+            }
         }
     MESSAGE("largest rounding error in eps * sum |a b|: normal " << worst[0] << ", one sign " << worst[1] << ", mixed sizes " << worst[2]);
 }

@@ -183,15 +183,22 @@ TEST_CASE("a system that refuses threads leaves a smaller team, and says so") {
 
 TEST_CASE("parts of one run are in work at the same time") {
     thread_team team{3};
-    std::atomic<int> begun{0};
-    std::atomic<bool> together{true};
-    team.run(3, [&](int) {
-        ++begun;
-        auto const end = std::chrono::steady_clock::now() + std::chrono::seconds{10};
-        while (begun < 3 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
-        if (begun < 3) together = false;
-    });
-    CHECK(together);
+    for (bool const throws : {false, true, false}) { // the first run and those after it, one that failed too
+        std::atomic<int> begun{0};
+        std::atomic<bool> together{true};
+        auto const run = [&] {
+            team.run(3, [&](int) {
+                ++begun;
+                auto const end = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+                while (begun < 3 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+                if (begun < 3) together = false;
+                if (throws) throw std::runtime_error{"a part"};
+            });
+        };
+        if (throws) CHECK_THROWS_AS(run(), std::runtime_error);
+        else run();
+        CHECK(together);
+    }
 }
 
 TEST_CASE("a team that sleeps ends as one that works") {

@@ -274,6 +274,8 @@ TEST_CASE("a loss that is not finite stops every rank with the same words; the r
         CHECK(exchange.cancelled == 0);
         CHECK(words_of([&] { require_same(exchange, "seed", "5"); }) == "nothing thrown");
         CHECK(words_of([&] { require_same(exchange, "seed", exchange.rank() == 2 ? "6" : "5"); }) == "ranks_differ: seed: 6 on thread 2, 5 on thread 0, the same expected");
+        CHECK(words_of([&] { require_same(exchange, "seed", exchange.rank() == 1 ? "6" : "5"); }) == "ranks_differ: seed: 6 on thread 1, 5 on thread 0, the same expected");
+        CHECK(words_of([&] { require_same(exchange, "seed", exchange.rank() == 0 ? "6" : "5"); }) == "ranks_differ: seed: 5 on thread 1, 6 on thread 0, the same expected");
     });
 }
 

@@ -96,6 +96,7 @@ TEST_CASE("a part that begins between keyframes, behind another: strict refuses 
         CHECK(lenient.code == "none");
         CHECK(lenient.report.skipped >= 1);
         CHECK(lenient.report.decoded >= 40);
+        CHECK(lenient.report.decoded + lenient.report.skipped == video_test::packets_of(videos() / name).size()); // each once
     }
 }
 
@@ -105,7 +106,9 @@ TEST_CASE("a picture that FFmpeg loses in silence is damage") {
     auto const flipped = decode(videos() / "flipped.mp4"); // one bit of the slice header of packet 20
     CHECK(flipped.code == "decode_failed");
     CHECK(flipped.what.find("at frame 20") != std::string::npos);
-    CHECK(decode(videos() / "flipped.mp4", {.lenient = true}).report.skipped >= 1);
+    auto const lenient = decode(videos() / "flipped.mp4", {.lenient = true});
+    CHECK(lenient.report.skipped >= 1);
+    CHECK(lenient.report.decoded + lenient.report.skipped == 25);
 }
 
 TEST_CASE("a reference picture whose packet is missing is damage, in every container; one that nobody refers to is not") {
@@ -124,6 +127,7 @@ TEST_CASE("a reference picture whose packet is missing is damage, in every conta
                 CHECK(strict.what.find("a reference picture is missing at frame " + std::to_string(lost)) != std::string::npos);
                 auto const lenient = decode(folder / ("lost_" + file), {.lenient = true});
                 CHECK(lenient.report.skipped >= 1);
+                CHECK(lenient.report.decoded + lenient.report.skipped == 29);
             }
             remux(folder / file, folder / ("lost_" + file), [](std::size_t i) { return i == 29; });
             CHECK(decode(folder / ("lost_" + file)).report == decode_report{29, 0});
@@ -322,4 +326,47 @@ TEST_CASE("a film of three hours at 60 frames a second is within the limits: no 
     }
     video_reader reader{folder / "film.mkv", {.max_packets = video_options{}.max_packets / 100, .max_total_pixels = 4 * part}};
     CHECK(reader.decode({}, [](std::size_t, image_view) {}) == decode_report{part, 0});
+}
+
+TEST_CASE("rows that a decoder leaves as it got them are damage: strict names the frame, lenient counts it and goes on") {
+    video_test::temporary_folder const folder;
+    auto const lines = [](int count) { // QuickTime RLE: the first `count` of 48 rows of 64 pixels
+        video_test::bytes packet{0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(count), 0, 0};
+        for (int i = 0; i < count; ++i) packet.insert(packet.end(), {1, static_cast<std::uint8_t>(-64), 200, 100, 50, 0xff});
+        packet[3] = static_cast<std::uint8_t>(packet.size());
+        return packet;
+    };
+    auto const write = [&](std::vector<int> const& packets) {
+        video_test::muxer out{folder / "a.mov"};
+        AVStream* const stream = avformat_new_stream(out.get(), nullptr);
+        stream->codecpar->codec_type = AVMEDIA_TYPE_VIDEO;
+        stream->codecpar->codec_id = AV_CODEC_ID_QTRLE;
+        stream->codecpar->bits_per_coded_sample = 24;
+        stream->codecpar->width = 64;
+        stream->codecpar->height = 48;
+        stream->time_base = {1, 25};
+        video_test::ok(avformat_write_header(out.get(), nullptr), "header");
+        for (std::size_t i = 0; i < packets.size(); ++i) {
+            auto content = lines(packets[i]);
+            detail::ffmpeg_packet const packet{av_packet_alloc()};
+            video_test::ok(av_new_packet(packet.get(), static_cast<int>(content.size())), "packet");
+            std::copy(content.begin(), content.end(), packet->data);
+            packet->pts = packet->dts = av_rescale_q(static_cast<std::int64_t>(i), {1, 25}, stream->time_base);
+            packet->duration = av_rescale_q(1, {1, 25}, stream->time_base);
+            packet->flags = AV_PKT_FLAG_KEY;
+            video_test::ok(av_write_frame(out.get(), packet.get()), "packet");
+        }
+        video_test::ok(av_write_trailer(out.get()), "trailer");
+    };
+    write({48, 20, 48}); // rows that were written before stay
+    auto const sound = decode(folder / "a.mov");
+    CHECK(sound.what == "");
+    CHECK(sound.report == decode_report{3, 0});
+    write({20, 47, 48, 48});
+    auto const strict = decode(folder / "a.mov");
+    CHECK(strict.code == "decode_failed");
+    CHECK(strict.what == (folder / "a.mov").string() + ": rows that were not decoded at frame 0, an undamaged frame expected");
+    auto const lenient = decode(folder / "a.mov", {.lenient = true});
+    CHECK(lenient.report == decode_report{2, 2});
+    CHECK(lenient.hashes == std::vector<std::uint64_t>{sound.hashes[0], sound.hashes[0]});
 }

@@ -54,6 +54,13 @@ private:
     return result;
 }
 
+/// A choice behind an assignment is part of it.
+[[nodiscard]] inline int steps(int times, bool large) {
+    int sum = 1;
+    while (times-- > 1) sum += large ? 3 : 1;
+    return sum;
+}
+
 [[nodiscard]] inline int nobody_asks(int a, int b) {
     auto const less = [](int x, int y) { return x < y; };
     return less(a, b) ? a : b;
