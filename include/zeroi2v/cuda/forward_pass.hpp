@@ -176,9 +176,9 @@ private:
 
     /// y = after(layer(before(x))), x overwritten, of `rows` rows without gaps.
     void linear(block_weights const& b, block_linear which, device_linear const& layer, E* x, E* y, std::size_t rows) {
-        adapt_in_place(b, which, adapter_side::before, x, layer.inputs, rows);
+        adapt_in_place(b, which, adapter_side::input, x, layer.inputs, rows);
         product(layer, x, layer.inputs, y, layer.outputs, rows);
-        adapt_in_place(b, which, adapter_side::after, y, layer.outputs, rows);
+        adapt_in_place(b, which, adapter_side::output, y, layer.outputs, rows);
     }
 
     /// q, k, v of all tokens; of the last block q of the class tokens only.
@@ -197,7 +197,7 @@ private:
             }
             if (j > 0) return;
         }
-        adapt_in_place(b, block_linear::in_proj, adapter_side::before, narrow(), c, rows_);
+        adapt_in_place(b, block_linear::in_proj, adapter_side::input, narrow(), c, rows_);
         if (!last) return product(b.in_proj, narrow(), c, qkv(), 3 * c, rows_);
         product(b.in_proj.part(c, 2 * c, sizeof(E)), narrow(), c, qkv() + c, 3 * c, rows_);
         product(b.in_proj.part(0, c, sizeof(E)), narrow(), q_stride, qkv(), 3 * q_stride, q_rows);

@@ -99,18 +99,23 @@ private:
         return length("backbone." + std::string{otherwise}, {});
     }
     [[nodiscard]] std::size_t side(tensor_info const& places) const {
-        std::size_t const others = find("backbone.class_embedding") == nullptr ? 0 : 1; // the class token's comes first
-        std::size_t const patches = places.sizes[0] - std::min(places.sizes[0], others);
-        std::size_t low = 0, high = std::size_t{1} << 24U;
-        while (low < high) { // the smallest side whose square is not below `patches`
-            std::size_t const middle = low + (high - low) / 2;
-            if (middle * middle < patches) low = middle + 1;
-            else high = middle;
-        }
-        if (low == 0 || low * low != patches)
+        std::size_t const rows = places.sizes[0];
+        auto const side_of = [](std::size_t patches) { // 0 where it is no square
+            std::size_t low = 0, high = std::size_t{1} << 24U;
+            while (low < high) { // the smallest side whose square is not below `patches`
+                std::size_t const middle = low + (high - low) / 2;
+                if (middle * middle < patches) low = middle + 1;
+                else high = middle;
+            }
+            return low * low == patches ? low : 0;
+        };
+        bool const class_token = find("backbone.class_embedding") != nullptr; // its position comes first
+        std::size_t found = class_token ? 0 : side_of(rows);
+        if (found == 0) found = side_of(rows - 1); // without the token: it is missing, which is for others to say
+        if (found == 0)
             throw model_error{error_code::bad_config, file_ + ": tensor " + quoted_name(places.name) + ": " + std::to_string(places.sizes[0])
-                                                          + " rows found, " + (others == 1 ? "one more than " : "") + "a square number of patches expected"};
-        return low;
+                                                          + " rows found, " + (class_token ? "" : "a square number of patches, or ") + "one more than a square number of patches expected"};
+        return found;
     }
 
     /// `backbone.transformer.resblocks.<i>.<adapter>.D_fc1.bias`

@@ -76,12 +76,12 @@ template <class Add>
         rows.push_back({{first, first + third}, &*adapters[each.site]});
     }
     if (!rows.empty()) keep(names_of(parts), merge_rows_measured(*from, rows, scale, options));
-    for (adapter_side const side : {adapter_side::before, adapter_side::after})
+    for (adapter_side const side : {adapter_side::input, adapter_side::output})
         for (adapter_site_info const& each : sites) {
             if (each.side != side || each.rows != adapter_rows::all) continue;
             auto const& adapter = *adapters[each.site];
             std::string const name{each.name};
-            if (side == adapter_side::before) keep(name, merge_measured(*from, adapter, before, scale, options));
+            if (side == adapter_side::input) keep(name, merge_measured(*from, adapter, before, scale, options));
             else keep(name, merge_measured(*from, adapter, after, scale, options));
         }
     return result;

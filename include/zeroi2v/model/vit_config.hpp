@@ -118,7 +118,7 @@ private:
         if (form_.registers > max_registers)
             refuse("registers: " + std::to_string(form_.registers) + " found, at most " + std::to_string(max_registers) + " expected");
         if (form_.pooling == frame_pooling::class_token && !form_.class_token) refuse("pooling: class found, mean or attention expected of a model without class token");
-        if (form_.pool_norm == pool_norm_place::after && form_.pooling != frame_pooling::mean)
+        if (form_.pool_norm == pool_norm_place::after_mean && form_.pooling != frame_pooling::mean)
             refuse("pool_norm: after found with pooling " + std::string{to_string(form_.pooling)} + ", mean expected");
         if (form_.rope_theta && (!is_finite(*form_.rope_theta) || *form_.rope_theta <= 0)) refuse("rope_theta: a number above 0 expected");
         if (form_.rope_theta && head_dim() % 4 != 0)

@@ -28,11 +28,11 @@ enum class frame_pooling : std::uint8_t { class_token, mean, attention };
 }
 
 /// Whether ln_post stands before the mean of tokens or after it (timm's fc_norm).
-enum class pool_norm_place : std::uint8_t { before, after };
+enum class pool_norm_place : std::uint8_t { before_mean, after_mean };
 
-[[nodiscard]] constexpr std::string_view to_string(pool_norm_place place) noexcept { return place == pool_norm_place::before ? "before" : "after"; }
+[[nodiscard]] constexpr std::string_view to_string(pool_norm_place place) noexcept { return place == pool_norm_place::before_mean ? "before" : "after"; }
 [[nodiscard]] constexpr std::optional<pool_norm_place> pool_norm_from_name(std::string_view name) noexcept {
-    for (auto const each : {pool_norm_place::before, pool_norm_place::after})
+    for (auto const each : {pool_norm_place::before_mean, pool_norm_place::after_mean})
         if (to_string(each) == name) return each;
     return std::nullopt;
 }
@@ -47,7 +47,7 @@ struct vit_form {
     bool class_token = true;
     std::size_t registers = 0;               ///< tokens after the class token, without positions
     frame_pooling pooling = frame_pooling::class_token;
-    pool_norm_place pool_norm = pool_norm_place::before; ///< with mean
+    pool_norm_place pool_norm = pool_norm_place::before_mean; ///< with mean
     std::optional<double> rope_theta{};      ///< rotary embedding of the patch tokens' queries and keys, in place of positions
     bool patch_bias = false;                 ///< conv1 has a bias; seen among the tensors, never stated
 

@@ -150,7 +150,7 @@ private:
     void mean_of_patches(matrix_view<float> out) {
         steps_.add(frames_, [this, out](index_range some, std::size_t) {
             std::size_t const n = config_.tokens(), width = config_.width(), prefix = config_.form().prefix_tokens();
-            bool const before = config_.form().pool_norm == pool_norm_place::before;
+            bool const before = config_.form().pool_norm == pool_norm_place::before_mean;
             for (std::size_t frame = some.begin; frame < some.end; ++frame) {
                 matrix_view<float> const x = tokens({frame * n + prefix, (frame + 1) * n});
                 matrix_view<float> const mean{out.row(frame), 1, width};

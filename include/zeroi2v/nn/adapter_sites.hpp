@@ -18,7 +18,7 @@ enum class block_linear : std::uint8_t { in_proj, out_proj, c_fc, c_proj };
 inline constexpr std::array block_linears{block_linear::in_proj, block_linear::out_proj, block_linear::c_fc, block_linear::c_proj};
 
 /// Where an adapter stands: at the Linear's input or at its output.
-enum class adapter_side : std::uint8_t { before, after };
+enum class adapter_side : std::uint8_t { input, output };
 
 /// What of a Linear's outputs sees an adapter that stands before it: all, or those of q, k or v of in_proj.
 enum class adapter_rows : std::uint8_t { all, query, key, value };
@@ -39,13 +39,13 @@ struct adapter_site_info {
 /// Test  tests/unit/nn/adapter_sites.cpp
 inline constexpr std::array adapter_sites{
     // clang-format off
-    adapter_site_info{adapter_site::T_Adapter_in,    "T_Adapter_in",    block_linear::in_proj,  adapter_side::before},
-    adapter_site_info{adapter_site::T_Adapter_in_q,  "T_Adapter_in_q",  block_linear::in_proj,  adapter_side::before, adapter_rows::query, false},
-    adapter_site_info{adapter_site::T_Adapter_in_k,  "T_Adapter_in_k",  block_linear::in_proj,  adapter_side::before, adapter_rows::key,   false},
-    adapter_site_info{adapter_site::T_Adapter_in_v,  "T_Adapter_in_v",  block_linear::in_proj,  adapter_side::before, adapter_rows::value, false},
-    adapter_site_info{adapter_site::S_Adapter,       "S_Adapter",       block_linear::out_proj, adapter_side::after},
-    adapter_site_info{adapter_site::MLP_Adapter,     "MLP_Adapter",     block_linear::c_fc,     adapter_side::before},
-    adapter_site_info{adapter_site::MLP_Adapter_out, "MLP_Adapter_out", block_linear::c_proj,   adapter_side::after},
+    adapter_site_info{adapter_site::T_Adapter_in,    "T_Adapter_in",    block_linear::in_proj,  adapter_side::input},
+    adapter_site_info{adapter_site::T_Adapter_in_q,  "T_Adapter_in_q",  block_linear::in_proj,  adapter_side::input, adapter_rows::query, false},
+    adapter_site_info{adapter_site::T_Adapter_in_k,  "T_Adapter_in_k",  block_linear::in_proj,  adapter_side::input, adapter_rows::key,   false},
+    adapter_site_info{adapter_site::T_Adapter_in_v,  "T_Adapter_in_v",  block_linear::in_proj,  adapter_side::input, adapter_rows::value, false},
+    adapter_site_info{adapter_site::S_Adapter,       "S_Adapter",       block_linear::out_proj, adapter_side::output},
+    adapter_site_info{adapter_site::MLP_Adapter,     "MLP_Adapter",     block_linear::c_fc,     adapter_side::input},
+    adapter_site_info{adapter_site::MLP_Adapter_out, "MLP_Adapter_out", block_linear::c_proj,   adapter_side::output},
     // clang-format on
 };
 

@@ -95,7 +95,7 @@ public:
             for (adapter_site_info const& site : adapter_sites) {
                 auto const& source = adapters[site.site];
                 if (site.linear != which || !source) continue;
-                if (site.side == adapter_side::after) around_.after = pack(*source, options);
+                if (site.side == adapter_side::output) around_.after = pack(*source, options);
                 else if (site.rows == adapter_rows::all) around_.before = pack(*source, options);
                 else add(parts_.size() * third, third).adapter = pack(*source, options);
             }

@@ -83,7 +83,7 @@ struct block_sizes {
     }
     /// What an adapter takes and gives.
     [[nodiscard]] constexpr std::size_t adapter_width(adapter_site_info const& site) const noexcept {
-        return site.side == adapter_side::before ? inputs(site.linear) : outputs(site.linear);
+        return site.side == adapter_side::input ? inputs(site.linear) : outputs(site.linear);
     }
 };
 

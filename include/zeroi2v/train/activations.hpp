@@ -84,7 +84,7 @@ struct block_activations {
             adapter_site_info const& site = info_of(adapter.site);
             bool const all = site.linear == block_linear::in_proj && !(site.rows == adapter_rows::query && block.class_only);
             hidden[index_of(adapter.site)] = from.floats((all ? m : q) * rank);
-            if (site.side == adapter_side::after) unadapted[static_cast<std::size_t>(site.linear)] = from.floats(q * width);
+            if (site.side == adapter_side::output) unadapted[static_cast<std::size_t>(site.linear)] = from.floats(q * width);
         }
         qkv = from.floats(m * 3 * width);
         if (block.out_proj.trains()) attended = from.floats(q * width);

@@ -81,9 +81,9 @@ inline void norm_backward(pass_context const& on, training_norm const& norm, mat
 inline void behind_attention_backward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch,
                                       float* g, float* gradient) {
     block_views const v{block, on.rows};
-    training_adapter const* const out_adapter = block.adapter(block_linear::out_proj, adapter_side::after);
-    training_adapter const* const mlp_adapter = block.adapter(block_linear::c_fc, adapter_side::before);
-    training_adapter const* const mlp_out_adapter = block.adapter(block_linear::c_proj, adapter_side::after);
+    training_adapter const* const out_adapter = block.adapter(block_linear::out_proj, adapter_side::output);
+    training_adapter const* const mlp_adapter = block.adapter(block_linear::c_fc, adapter_side::input);
+    training_adapter const* const mlp_out_adapter = block.adapter(block_linear::c_proj, adapter_side::output);
     auto const rank_out = scratch.rank[0], rank_mlp = scratch.rank[1];
     bool const adapter_trains = mlp_adapter != nullptr && mlp_adapter->trains();
     in_row_blocks(on, scratch, v, v.q, [&](pass_context const& here, block_views const& w, row_scratch const& own) {
@@ -150,7 +150,7 @@ inline void behind_attention_backward(pass_context const& on, training_block con
 inline void in_proj_backward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch, float* gradient) {
     block_views const v{block, on.rows};
     float* const dhidden = scratch.rank[0];
-    training_adapter const* const in_adapter = block.adapter(block_linear::in_proj, adapter_side::before);
+    training_adapter const* const in_adapter = block.adapter(block_linear::in_proj, adapter_side::input);
     bool adapters_train = in_adapter != nullptr && in_adapter->trains(), weights_train = false;
     for (auto const& part : block.in_proj) {
         adapters_train = adapters_train || (part.adapter != nullptr && part.adapter->trains());
@@ -217,7 +217,7 @@ inline void in_proj_backward(pass_context const& on, training_block const& block
 inline void ln_1_backward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch, float* dy,
                           float* dx, float* gradient) {
     block_views const v{block, on.rows};
-    training_adapter const* const in_adapter = block.adapter(block_linear::in_proj, adapter_side::before);
+    training_adapter const* const in_adapter = block.adapter(block_linear::in_proj, adapter_side::input);
     in_row_blocks(on, scratch, v, v.m, [&](pass_context const& here, block_views const& w, row_scratch const&) {
         auto const dnormal = w.all(scratch.b);
         if (in_adapter != nullptr) adapter_backward(here, *in_adapter, w.ranks(scratch.rank[0]), dnormal, dnormal);

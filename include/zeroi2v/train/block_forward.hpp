@@ -154,7 +154,7 @@ inline void in_part_forward(pass_context const& on, training_block const& block,
 /// kept.qkv from kept.x.
 inline void in_proj_forward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch) {
     block_views const v{block, on.rows};
-    training_adapter const* const adapter = block.adapter(block_linear::in_proj, adapter_side::before);
+    training_adapter const* const adapter = block.adapter(block_linear::in_proj, adapter_side::input);
     in_row_blocks(on, scratch, v, v.m, [&](pass_context const& here, block_views const& w, row_scratch const& own) {
         auto const normal = block.class_only ? w.all(scratch.a) : w.own(own.a); // queries of the class tokens follow
         norm_forward(here, block.ln_1, w.all<float const>(kept.x), normal);
@@ -180,9 +180,9 @@ inline void residual_forward(pass_context const& here, training_block const& blo
 inline void behind_attention_forward(pass_context const& on, training_block const& block, block_activations const& kept, block_scratchpad const& scratch,
                                      float const* attended, float* y) {
     block_views const v{block, on.rows};
-    training_adapter const* const out_adapter = block.adapter(block_linear::out_proj, adapter_side::after);
-    training_adapter const* const mlp_adapter = block.adapter(block_linear::c_fc, adapter_side::before);
-    training_adapter const* const mlp_out_adapter = block.adapter(block_linear::c_proj, adapter_side::after);
+    training_adapter const* const out_adapter = block.adapter(block_linear::out_proj, adapter_side::output);
+    training_adapter const* const mlp_adapter = block.adapter(block_linear::c_fc, adapter_side::input);
+    training_adapter const* const mlp_out_adapter = block.adapter(block_linear::c_proj, adapter_side::output);
     in_row_blocks(on, scratch, v, v.q, [&](pass_context const& here, block_views const& w, row_scratch const& own) {
         auto const behind = w.behind(kept.behind);
         residual_forward(here, block, w, kept, block.out_proj, out_adapter, w.behind(attended), behind, w.chosen<float const>(kept.x));

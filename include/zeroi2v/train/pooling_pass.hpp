@@ -99,7 +99,7 @@ public:
 
 private:
     [[nodiscard]] frame_pooling pooling() const noexcept { return model_->config().form().pooling; }
-    [[nodiscard]] bool after_mean() const noexcept { return model_->config().form().pool_norm == pool_norm_place::after; }
+    [[nodiscard]] bool after_mean() const noexcept { return model_->config().form().pool_norm == pool_norm_place::after_mean; }
     [[nodiscard]] std::size_t width() const noexcept { return model_->config().width(); }
     [[nodiscard]] matrix_view<float const> tokens() const noexcept {
         return {x_, pooling() == frame_pooling::class_token ? model_->rows().frames : model_->rows().all(), width()};

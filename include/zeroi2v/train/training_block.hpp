@@ -143,7 +143,7 @@ private:
 };
 
 static_assert(std::all_of(adapter_sites.begin(), adapter_sites.end(), [](adapter_site_info const& site) {
-                  return (site.side == adapter_side::before) == (site.linear == block_linear::in_proj || site.linear == block_linear::c_fc);
+                  return (site.side == adapter_side::input) == (site.linear == block_linear::in_proj || site.linear == block_linear::c_fc);
               }),
               "zeroi2v::training_block: an adapter at another place needs its lines in block_forward.hpp and block_backward.hpp");
 

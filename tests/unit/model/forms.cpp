@@ -35,7 +35,7 @@ std::vector<std::pair<std::string, vit_form>> forms() {
             {"gelu_tanh", with([](vit_form& f) { f.act = activation::gelu_tanh; })},
             {"registers", with([](vit_form& f) { f.registers = 4; })},
             {"mean of normed patches", with([](vit_form& f) { f.registers = 2; f.pooling = p::mean; })},
-            {"norm of the mean", with([](vit_form& f) { f.pooling = p::mean; f.pool_norm = pool_norm_place::after; })},
+            {"norm of the mean", with([](vit_form& f) { f.pooling = p::mean; f.pool_norm = pool_norm_place::after_mean; })},
             {"no class token", with([](vit_form& f) { f.pre_norm = true; f.class_token = false; f.pooling = p::mean; })},
             {"rotary embedding", with([](vit_form& f) { f.registers = 1; f.rope_theta = 100; })},
             {"rotary embedding, mean", with([](vit_form& f) { f.registers = 4; f.rope_theta = 100; f.pooling = p::mean; })},
@@ -140,7 +140,7 @@ TEST_CASE("vit_config: forms that cannot be are refused by name") {
     CHECK(words({.class_token = false}).find("pooling: class") != std::string::npos);
     CHECK(words({.registers = 1025}).find("registers: 1025") != std::string::npos);
     CHECK(words({.registers = 1024}) == "taken");
-    CHECK(words({.pool_norm = pool_norm_place::after}).find("pool_norm: after") != std::string::npos);
+    CHECK(words({.pool_norm = pool_norm_place::after_mean}).find("pool_norm: after") != std::string::npos);
     CHECK(words({.rope_theta = 0.0}).find("rope_theta") != std::string::npos);
     CHECK(words({.rope_theta = 100.0}) == "taken");
     CHECK(words({.rope_theta = 100.0}, 4).find("rope_theta: heads of 6") != std::string::npos);

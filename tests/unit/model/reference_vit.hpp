@@ -172,7 +172,7 @@ matrix features(zeroi2v::vit_weights<Adapters> const& weights, zeroi2v::view<flo
             result.push_back(layer_norm({frame[0]}, weights.ln_post, form.norm_epsilon)[0]);
             continue;
         }
-        bool const before = form.pooling == zeroi2v::frame_pooling::attention || form.pool_norm == zeroi2v::pool_norm_place::before;
+        bool const before = form.pooling == zeroi2v::frame_pooling::attention || form.pool_norm == zeroi2v::pool_norm_place::before_mean;
         matrix const y = before ? layer_norm(frame, weights.ln_post, form.norm_epsilon) : frame;
         std::vector<double> pooled(width);
         if (form.pooling == zeroi2v::frame_pooling::mean) {

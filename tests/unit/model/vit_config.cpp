@@ -195,7 +195,7 @@ namespace {
 /// Each field once with a value of its own.
 stated_config all_stated() {
     return {.source = "first", .image_size = 32, .patch_size = 8, .frames = 4, .width = 12, .layers = 2, .heads = 3, .mlp_width = 48, .classes = 5, .adapter_scale = 0.5, .head_offsets = std::vector<int>{-1, 0, 2}, .activation = stated_activation{activation::gelu}, .norm_epsilon = 1e-6, .pre_norm = false,
-            .class_token = false, .registers = 3, .pooling = frame_pooling::mean, .pool_norm = pool_norm_place::after, .rope_theta = 100.0};
+            .class_token = false, .registers = 3, .pooling = frame_pooling::mean, .pool_norm = pool_norm_place::after_mean, .rope_theta = 100.0};
 }
 
 std::string text_of(auto&& call, error_code code) {
@@ -215,7 +215,7 @@ TEST_CASE("stated_config: every field is joined, compared and missed by its name
     vit_config const whole = complete(all, true);
     CHECK(whole == vit_config{{32, 8, 4, 12, 2, 3, 48, 5}, frame_map<>::from_offsets({-1, 0, 2}), 0.5,
                               {.act = activation::gelu, .norm_epsilon = 1e-6, .pre_norm = false, .class_token = false, .registers = 3, .pooling = frame_pooling::mean,
-                               .pool_norm = pool_norm_place::after, .rope_theta = 100.0}});
+                               .pool_norm = pool_norm_place::after_mean, .rope_theta = 100.0}});
     std::size_t fields = 0;
     detail::for_each_field([&](char const* name, auto member) {
         CAPTURE(name);

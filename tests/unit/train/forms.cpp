@@ -36,7 +36,7 @@ std::vector<std::pair<std::string, vit_form>> all_forms() {
     forms.emplace_back("no pre-norm, bias of the patches, another epsilon", vit);
     forms.emplace_back("registers", with([](vit_form& f) { f.registers = 3; }));
     forms.emplace_back("mean of normed patches", with([](vit_form& f) { f.registers = 2; f.pooling = p::mean; }));
-    forms.emplace_back("norm of the mean", with([](vit_form& f) { f.pooling = p::mean; f.pool_norm = pool_norm_place::after; }));
+    forms.emplace_back("norm of the mean", with([](vit_form& f) { f.pooling = p::mean; f.pool_norm = pool_norm_place::after_mean; }));
     forms.emplace_back("no class token, mean, pre-norm", with([](vit_form& f) { f.pre_norm = true; f.class_token = false; f.pooling = p::mean; }));
     forms.emplace_back("rotary embedding", with([](vit_form& f) { f.registers = 1; f.rope_theta = 100; }));
     forms.emplace_back("rotary embedding, mean", with([](vit_form& f) { f.registers = 4; f.rope_theta = 100; f.pooling = p::mean; }));
@@ -50,8 +50,9 @@ std::vector<std::pair<std::string, vit_form>> all_forms() {
 TEST_CASE("gradients of every parameter of each form against central differences in double") {
     serial_executor here;
     for (auto const& [name, form] : all_forms())
-        for (std::size_t const layers : {2U, 1U})
+        for (std::size_t const layers : {1U, 2U})
             for (trainable_set const set : {trainable_set::all(), trainable_set::only_adapters()}) {
+                if ((layers == 2) != (set == trainable_set::only_adapters())) continue; // all of one block, and what passes through one
                 CAPTURE(name);
                 vit_config const config = tiny(form, layers);
                 batch const data{config, 1, {5}, 3};
