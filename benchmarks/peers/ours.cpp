@@ -6,8 +6,8 @@
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/load_engine.hpp>
-#include <zeroi2v/io/safetensors.hpp>
+#include <zeroi2v/io/checkpoints/load_engine.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
 #include <zeroi2v/ops/fma_limit.hpp>
 #include <zeroi2v/parallel/thread_team.hpp>

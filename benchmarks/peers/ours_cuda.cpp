@@ -6,8 +6,8 @@
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/safetensors.hpp>
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
 #include <zeroi2v/tensor/tensor.hpp>
 

@@ -4,7 +4,7 @@
 #include "render.hpp"
 
 #include <zeroi2v/core/float16.hpp>
-#include <zeroi2v/io/safetensors_writer.hpp>
+#include <zeroi2v/io/safetensors/safetensors_writer.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
 #include <zeroi2v/video/preprocess.hpp>
 

@@ -3,9 +3,9 @@
 #include "dataset.hpp"
 
 #include <zeroi2v/core/version.hpp>
-#include <zeroi2v/io/config_json.hpp>
-#include <zeroi2v/io/vit_io.hpp>
-#include <zeroi2v/io/vit_metadata.hpp>
+#include <zeroi2v/io/checkpoints/config_json.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/vit_metadata.hpp>
 #include <zeroi2v/model/init.hpp>
 #include <zeroi2v/model/stated_config.hpp>
 #include <zeroi2v/model/vit_config.hpp>

@@ -5,7 +5,7 @@
 #include "variants.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/atomic_file.hpp>
+#include <zeroi2v/io/files/atomic_file.hpp>
 
 #include <CLI/CLI.hpp>
 

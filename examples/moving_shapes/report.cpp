@@ -1,9 +1,9 @@
 #include "report.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/json_value.hpp>
-#include <zeroi2v/io/safetensors.hpp>
-#include <zeroi2v/io/text_file.hpp>
+#include <zeroi2v/io/files/text_file.hpp>
+#include <zeroi2v/io/json/json_value.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
 
 #include <algorithm>
 #include <cmath>

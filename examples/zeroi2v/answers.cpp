@@ -3,8 +3,8 @@
 #include "labels.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/printable.hpp>
-#include <zeroi2v/io/text_file.hpp>
+#include <zeroi2v/io/files/printable.hpp>
+#include <zeroi2v/io/files/text_file.hpp>
 
 #include <algorithm>
 #include <bit>

@@ -1,8 +1,8 @@
 #include "arguments.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/nearest_name.hpp>
-#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/files/nearest_name.hpp>
+#include <zeroi2v/io/files/printable.hpp>
 
 #include <CLI/CLI.hpp>
 

@@ -8,7 +8,7 @@
 #include "options.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/checkpoints/config_json.hpp>
 #include <zeroi2v/model/init.hpp>
 #include <zeroi2v/model/input_config.hpp>
 #include <zeroi2v/model/merge.hpp>

@@ -1,8 +1,8 @@
 // Opening checkpoints: the readers of every format are compiled here once, not in each command.
 #pragma once
 
-#include <zeroi2v/io/checkpoint_file.hpp>
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/checkpoint_file.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
 
 #include <filesystem>
 

@@ -8,9 +8,9 @@
 #include "png.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/atomic_file.hpp>
-#include <zeroi2v/io/json_value.hpp>
-#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/files/atomic_file.hpp>
+#include <zeroi2v/io/files/printable.hpp>
+#include <zeroi2v/io/json/json_value.hpp>
 #include <zeroi2v/tensor/tensor.hpp>
 
 #include <cstdint>

@@ -1,10 +1,10 @@
 #include "clips.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/file.hpp>
-#include <zeroi2v/io/file_kind.hpp>
-#include <zeroi2v/io/printable.hpp>
-#include <zeroi2v/io/safetensors.hpp>
+#include <zeroi2v/io/files/file.hpp>
+#include <zeroi2v/io/files/file_kind.hpp>
+#include <zeroi2v/io/files/printable.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
 
 #include <system_error>
 #include <utility>

@@ -4,9 +4,9 @@
 #include "options.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/canonical_source.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/checkpoints/canonical_source.hpp>
+#include <zeroi2v/io/files/printable.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
 
 #include <algorithm>

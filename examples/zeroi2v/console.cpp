@@ -1,8 +1,8 @@
 #include "console.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/atomic_file.hpp>
-#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/files/atomic_file.hpp>
+#include <zeroi2v/io/files/printable.hpp>
 
 #include <array>
 #include <atomic>

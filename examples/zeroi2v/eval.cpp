@@ -9,10 +9,10 @@
 #include "video_list.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/config_json.hpp>
-#include <zeroi2v/io/file_checksum.hpp>
-#include <zeroi2v/io/json_value.hpp>
-#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/checkpoints/config_json.hpp>
+#include <zeroi2v/io/files/file_checksum.hpp>
+#include <zeroi2v/io/files/printable.hpp>
+#include <zeroi2v/io/json/json_value.hpp>
 #include <zeroi2v/tensor/tensor.hpp>
 
 #include <algorithm>

@@ -8,8 +8,8 @@
 #include "train_source.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/json_value.hpp>
-#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/files/printable.hpp>
+#include <zeroi2v/io/json/json_value.hpp>
 #include <zeroi2v/train/sample_order.hpp>
 #include <zeroi2v/train/trainer.hpp>
 

@@ -2,7 +2,7 @@
 
 #include "console.hpp"
 
-#include <zeroi2v/io/utf8.hpp>
+#include <zeroi2v/io/files/utf8.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>
 
 #include <algorithm>

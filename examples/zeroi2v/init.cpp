@@ -7,10 +7,10 @@
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/version.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/config_json.hpp>
-#include <zeroi2v/io/printable.hpp>
-#include <zeroi2v/io/safetensors_json.hpp>
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/config_json.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
+#include <zeroi2v/io/files/printable.hpp>
+#include <zeroi2v/io/safetensors/safetensors_json.hpp>
 #include <zeroi2v/model/init.hpp>
 #include <zeroi2v/model/stated_config.hpp>
 

@@ -6,13 +6,13 @@
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
-#include <zeroi2v/io/canonical_source.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/config_json.hpp>
-#include <zeroi2v/io/json_value.hpp>
-#include <zeroi2v/io/printable.hpp>
-#include <zeroi2v/io/self_test.hpp>
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/canonical_source.hpp>
+#include <zeroi2v/io/checkpoints/config_json.hpp>
+#include <zeroi2v/io/checkpoints/self_test.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
+#include <zeroi2v/io/files/printable.hpp>
+#include <zeroi2v/io/json/json_value.hpp>
 #include <zeroi2v/nn/adapter_sites.hpp>
 #include <zeroi2v/stdha/draw.hpp>
 #include <zeroi2v/stdha/frame_map.hpp>

@@ -6,8 +6,8 @@
 #include "options.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/printable.hpp>
-#include <zeroi2v/io/safetensors_writer.hpp>
+#include <zeroi2v/io/files/printable.hpp>
+#include <zeroi2v/io/safetensors/safetensors_writer.hpp>
 #include <zeroi2v/tensor/tensor.hpp>
 
 #include <string>

@@ -7,8 +7,8 @@
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/version.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
-#include <zeroi2v/io/nearest_name.hpp>
-#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/files/nearest_name.hpp>
+#include <zeroi2v/io/files/printable.hpp>
 
 #include <array>
 #include <exception>

@@ -8,8 +8,8 @@
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/printable.hpp>
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
+#include <zeroi2v/io/files/printable.hpp>
 #include <zeroi2v/model/merge.hpp>
 
 #include <memory>

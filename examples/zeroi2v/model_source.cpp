@@ -5,9 +5,9 @@
 
 #include <zeroi2v/core/version.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/config_json.hpp>
-#include <zeroi2v/io/load_engine.hpp>
-#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/checkpoints/config_json.hpp>
+#include <zeroi2v/io/checkpoints/load_engine.hpp>
+#include <zeroi2v/io/files/printable.hpp>
 #include <zeroi2v/model/vit_engine.hpp>
 
 #include <memory>

@@ -8,8 +8,8 @@
 #include "options.hpp"
 
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/vit_io.hpp>
-#include <zeroi2v/io/vit_metadata.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/vit_metadata.hpp>
 #include <zeroi2v/model/input_config.hpp>
 #include <zeroi2v/model/stated_config.hpp>
 #include <zeroi2v/model/stated_input.hpp>

@@ -4,10 +4,10 @@
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
-#include <zeroi2v/io/atomic_file.hpp>
-#include <zeroi2v/io/config_json.hpp>
-#include <zeroi2v/io/nearest_name.hpp>
-#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/checkpoints/config_json.hpp>
+#include <zeroi2v/io/files/atomic_file.hpp>
+#include <zeroi2v/io/files/nearest_name.hpp>
+#include <zeroi2v/io/files/printable.hpp>
 
 #include <algorithm>
 #include <cstdint>

@@ -1,6 +1,6 @@
 #include "png.hpp"
 
-#include <zeroi2v/io/crc32.hpp>
+#include <zeroi2v/io/files/crc32.hpp>
 #include <zeroi2v/video/normalize.hpp>
 
 #include <algorithm>

@@ -5,10 +5,10 @@
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/version.hpp>
-#include <zeroi2v/io/config_json.hpp>
-#include <zeroi2v/io/printable.hpp>
-#include <zeroi2v/io/safetensors_writer.hpp>
-#include <zeroi2v/io/vit_metadata.hpp>
+#include <zeroi2v/io/checkpoints/config_json.hpp>
+#include <zeroi2v/io/checkpoints/vit_metadata.hpp>
+#include <zeroi2v/io/files/printable.hpp>
+#include <zeroi2v/io/safetensors/safetensors_writer.hpp>
 #include <zeroi2v/model/stated_input.hpp>
 
 #include <string>

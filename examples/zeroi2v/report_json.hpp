@@ -1,7 +1,7 @@
 // What programs print and files keep as JSON: the proof of a merge.
 #pragma once
 
-#include <zeroi2v/io/json_value.hpp>
+#include <zeroi2v/io/json/json_value.hpp>
 #include <zeroi2v/model/merge_proof.hpp>
 
 #include <utility>

@@ -4,8 +4,8 @@
 #include "ranks.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/atomic_file.hpp>
-#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/files/atomic_file.hpp>
+#include <zeroi2v/io/files/printable.hpp>
 
 #include <algorithm>
 #include <array>

@@ -1,7 +1,7 @@
 // The lock of a training run: OUT.lock, so that two runs do not write beside each other.
 #pragma once
 
-#include <zeroi2v/io/file.hpp>
+#include <zeroi2v/io/files/file.hpp>
 
 #include <filesystem>
 #include <span>

@@ -12,13 +12,13 @@
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/core/version.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
-#include <zeroi2v/io/atomic_file.hpp>
-#include <zeroi2v/io/config_json.hpp>
-#include <zeroi2v/io/crc32.hpp>
-#include <zeroi2v/io/json_value.hpp>
-#include <zeroi2v/io/printable.hpp>
-#include <zeroi2v/io/train_checkpoint.hpp>
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/config_json.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
+#include <zeroi2v/io/files/atomic_file.hpp>
+#include <zeroi2v/io/files/crc32.hpp>
+#include <zeroi2v/io/files/printable.hpp>
+#include <zeroi2v/io/json/json_value.hpp>
+#include <zeroi2v/io/train/train_checkpoint.hpp>
 #include <zeroi2v/train/sample_order.hpp>
 #include <zeroi2v/train/trainer.hpp>
 

@@ -3,7 +3,7 @@
 #include "console.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/printable.hpp>
+#include <zeroi2v/io/files/printable.hpp>
 
 #include <algorithm>
 #include <charconv>

@@ -3,7 +3,7 @@
 
 #include "arguments.hpp"
 
-#include <zeroi2v/io/json_value.hpp>
+#include <zeroi2v/io/json/json_value.hpp>
 #include <zeroi2v/train/trainable.hpp>
 #include <zeroi2v/video/augment.hpp>
 

@@ -7,11 +7,11 @@
 
 #include <zeroi2v/core/error.hpp>
 #include <zeroi2v/dispatch/dispatch.hpp>
-#include <zeroi2v/io/atomic_file.hpp>
-#include <zeroi2v/io/crc32.hpp>
-#include <zeroi2v/io/json_value.hpp>
-#include <zeroi2v/io/printable.hpp>
-#include <zeroi2v/io/text_file.hpp>
+#include <zeroi2v/io/files/atomic_file.hpp>
+#include <zeroi2v/io/files/crc32.hpp>
+#include <zeroi2v/io/files/printable.hpp>
+#include <zeroi2v/io/files/text_file.hpp>
+#include <zeroi2v/io/json/json_value.hpp>
 #include <zeroi2v/train/loss.hpp>
 #include <zeroi2v/train/sample_order.hpp>
 #include <zeroi2v/train/schedule.hpp>

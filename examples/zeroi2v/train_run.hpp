@@ -6,9 +6,9 @@
 #include "train_options.hpp"
 #include "train_source.hpp"
 
-#include <zeroi2v/io/atomic_file.hpp>
-#include <zeroi2v/io/json_value.hpp>
-#include <zeroi2v/io/train_checkpoint.hpp>
+#include <zeroi2v/io/files/atomic_file.hpp>
+#include <zeroi2v/io/json/json_value.hpp>
+#include <zeroi2v/io/train/train_checkpoint.hpp>
 #include <zeroi2v/model/input_config.hpp>
 #include <zeroi2v/train/gradient_exchange.hpp>
 #include <zeroi2v/train/trainer.hpp>

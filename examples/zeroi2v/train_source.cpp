@@ -3,8 +3,8 @@
 #include "clips.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/atomic_file.hpp>
-#include <zeroi2v/io/config_json.hpp>
+#include <zeroi2v/io/checkpoints/config_json.hpp>
+#include <zeroi2v/io/files/atomic_file.hpp>
 
 #include <algorithm>
 #include <utility>

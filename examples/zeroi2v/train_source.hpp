@@ -4,9 +4,9 @@
 #include "console.hpp"
 #include "video_list.hpp"
 
-#include <zeroi2v/io/atomic_file.hpp>
-#include <zeroi2v/io/json_value.hpp>
-#include <zeroi2v/io/train_clips.hpp>
+#include <zeroi2v/io/files/atomic_file.hpp>
+#include <zeroi2v/io/json/json_value.hpp>
+#include <zeroi2v/io/train/train_clips.hpp>
 #include <zeroi2v/model/input_config.hpp>
 #include <zeroi2v/model/vit_config.hpp>
 #include <zeroi2v/tensor/tensor.hpp>

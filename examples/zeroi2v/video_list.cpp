@@ -1,10 +1,10 @@
 #include "video_list.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/atomic_file.hpp>
-#include <zeroi2v/io/crc32.hpp>
-#include <zeroi2v/io/printable.hpp>
-#include <zeroi2v/io/text_file.hpp>
+#include <zeroi2v/io/files/atomic_file.hpp>
+#include <zeroi2v/io/files/crc32.hpp>
+#include <zeroi2v/io/files/printable.hpp>
+#include <zeroi2v/io/files/text_file.hpp>
 
 #include <algorithm>
 #include <charconv>

@@ -1,7 +1,7 @@
 // Lists of videos and their classes, as eval and train take them.
 #pragma once
 
-#include <zeroi2v/io/atomic_file.hpp>
+#include <zeroi2v/io/files/atomic_file.hpp>
 
 #include <cstddef>
 #include <cstdint>

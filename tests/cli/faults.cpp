@@ -1,8 +1,8 @@
 // A, B, C: checkpoints, configurations and clips that are wrong; one typed line each.
 #include "program.hpp"
 
-#include <zeroi2v/io/safetensors.hpp>
-#include <zeroi2v/io/safetensors_writer.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
+#include <zeroi2v/io/safetensors/safetensors_writer.hpp>
 
 #include <algorithm>
 #include <cstdint>

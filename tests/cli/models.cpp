@@ -1,8 +1,8 @@
 // inspect, convert, merge, logits, features, compare, init: the golden models through the program.
 #include "program.hpp"
 
-#include <zeroi2v/io/safetensors.hpp>
-#include <zeroi2v/io/safetensors_writer.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
+#include <zeroi2v/io/safetensors/safetensors_writer.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 // E3, E4: outputs, signals, closed pipes, odd paths.
 #include "program.hpp"
 
-#include <zeroi2v/io/safetensors.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
 
 #include <algorithm>
 #include <csignal>

@@ -1,8 +1,8 @@
 // train: the golden run, resuming in the same bits after any end, faults, shots, videos.
 #include "program.hpp"
 
-#include <zeroi2v/io/safetensors.hpp>
-#include <zeroi2v/io/safetensors_writer.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
+#include <zeroi2v/io/safetensors/safetensors_writer.hpp>
 
 #include <algorithm>
 #include <atomic>

@@ -1,8 +1,8 @@
 // preprocess, features, classify, eval: real frames, and files that are none.
 #include "program.hpp"
 
-#include <zeroi2v/io/safetensors.hpp>
-#include <zeroi2v/io/safetensors_writer.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
+#include <zeroi2v/io/safetensors/safetensors_writer.hpp>
 
 #include <algorithm>
 #include <cmath>

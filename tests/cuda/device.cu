@@ -2,7 +2,7 @@
 #include <zeroi2v/cuda/engine_cuda.cuh>
 
 #include <zeroi2v/core/random.hpp>
-#include <zeroi2v/io/checkpoint_file.hpp>
+#include <zeroi2v/io/checkpoints/checkpoint_file.hpp>
 #include <zeroi2v/model/init.hpp>
 #include <zeroi2v/model/presets.hpp>
 #include <zeroi2v/video/views.hpp>

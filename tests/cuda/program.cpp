@@ -1,7 +1,7 @@
 // The program on a device: its answers are the CPU's within what the number format allows.
 #include "program.hpp"
 
-#include <zeroi2v/io/safetensors.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -3,9 +3,9 @@
 //   clang++ -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -I include tests/fuzz/fuzz_pickle.cpp -o fuzz_pickle
 //   ./fuzz_pickle -max_total_time=60 -max_len=8192
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/pickle.hpp>
-#include <zeroi2v/io/torch_state_dict.hpp>
-#include <zeroi2v/io/torch_tensor.hpp>
+#include <zeroi2v/io/torch/pickle.hpp>
+#include <zeroi2v/io/torch/torch_state_dict.hpp>
+#include <zeroi2v/io/torch/torch_tensor.hpp>
 
 #include <cstddef>
 #include <cstdint>

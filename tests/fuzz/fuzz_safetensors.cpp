@@ -1,6 +1,6 @@
 // Any bytes as a safetensors file: parsed soundly, or refused with a typed error that names the file.
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/safetensors_header.hpp>
+#include <zeroi2v/io/safetensors/safetensors_header.hpp>
 
 #include <cstddef>
 #include <cstdint>

@@ -3,9 +3,9 @@
 //   clang++ -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -I include tests/fuzz/fuzz_zip.cpp -o fuzz_zip
 //   mkdir -p corpus && ./fuzz_zip -max_total_time=60 -max_len=16384 corpus tests/data/torch
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/file.hpp>
-#include <zeroi2v/io/torch_file.hpp>
-#include <zeroi2v/io/zip.hpp>
+#include <zeroi2v/io/files/file.hpp>
+#include <zeroi2v/io/torch/torch_file.hpp>
+#include <zeroi2v/io/torch/zip.hpp>
 
 #include "../unit/io/memory_file.hpp"
 

@@ -2,6 +2,7 @@
 # check.sh ROOT: judges the includes and the form of every header and source of the library under ROOT.
 # One line per violation, exit 1 if there is any, exit 2 if there was nothing to judge.
 #   * layers: a header includes its own folder and lower layers only; the leaves are included by nobody but themselves
+#   * rooms of io: a header includes its own room and lower ones only; a header in no room may include all of them
 #   * each dependency stands in one place: xsimd and intrinsics in simd/, Eigen in nn/merge*.hpp and interop/,
 #     nlohmann-json nowhere, FFmpeg in video/ffmpeg.hpp and video/ffmpeg/, CUDA and MPI nowhere else than in cuda/ and mpi/
 #   * no header of the library includes the umbrella; the umbrella lists every header from core to train, sorted, but *_impl.hpp
@@ -19,6 +20,7 @@ files=$(find include/zeroi2v src -name '*.hpp' -o -name '*.cpp' -o -name '*.cuh'
 awk '
 function fail(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; bad = 1 }
 function folder_of(path,   parts) { split(path, parts, "/"); return parts[1] }
+function room_of(path,   parts) { return split(path, parts, "/") > 2 ? parts[2] : "" }
 function finish() {
     if (previous == "") return
     if (is_header) {
@@ -31,6 +33,8 @@ BEGIN {
     level["nn"] = 4; level["model"] = 5; level["train"] = 6
     # What a leaf may include beyond core to train and itself.
     leaf["io"] = ""; leaf["video"] = ""; leaf["interop"] = ""; leaf["dispatch"] = ""; leaf["cuda"] = "dispatch"; leaf["mpi"] = ""
+    room["files"] = 0; room["json"] = 1; room["keys"] = 1; room["safetensors"] = 2; room["torch"] = 2; room["checkpoints"] = 3; room["train"] = 4
+    room[""] = 5
 }
 FNR == 1 {
     finish()
@@ -40,6 +44,7 @@ FNR == 1 {
     path = FILENAME; sub(/^include\/zeroi2v\//, "", path); sub(/^src\//, "", path)
     folder = folder_of(path)
     if (is_header && !is_umbrella && !(folder in level) && !(folder in leaf)) fail("folder " folder " is no layer and no leaf")
+    if (folder == "io" && !(room_of(path) in room)) fail(room_of(path) " is no room of io")
     if (is_header && $0 !~ /^\/\/ ?[A-Za-z]/) fail("the first line does not say what the file is")
 }
 { lines = FNR }
@@ -75,6 +80,10 @@ FNR == 1 {
         last_listed = target
         listed[target] = 1
         next
+    }
+    if (folder == "io" && to == "io") {
+        from = room_of(path); into = room_of(target)
+        if (from != into && room[into] >= room[from]) fail("io/" from " includes <" what ">: not downward among the rooms of io")
     }
     if (to == folder) next
     if (to in leaf) {

@@ -22,7 +22,12 @@ sound_tree() {
     header ops/d.hpp '#include <zeroi2v/simd/c.hpp>'
     header nn/merge_tensors.hpp '#include <Eigen/Core>'
     header model/m.hpp '#include <zeroi2v/nn/merge_tensors.hpp>'
-    header io/e.hpp '#include <zeroi2v/model/m.hpp>'
+    header io/e.hpp '#include <zeroi2v/model/m.hpp>' '#include <zeroi2v/io/checkpoints/c.hpp>'
+    header io/files/f.hpp
+    header io/json/j.hpp '#include <zeroi2v/io/files/f.hpp>'
+    header io/safetensors/s.hpp '#include <zeroi2v/io/json/j.hpp>'
+    header io/torch/t.hpp '#include <zeroi2v/io/files/f.hpp>'
+    header io/checkpoints/c.hpp '#include <zeroi2v/io/safetensors/s.hpp>' '#include <zeroi2v/io/torch/t.hpp>'
     header video/ffmpeg.hpp '#include <libavcodec/avcodec.h>'
     header video/ffmpeg/input.hpp '#include <libavformat/avformat.h>'
     header video/headers/e.hpp
@@ -53,6 +58,10 @@ violation simd/c.hpp '#include <zeroi2v/ops/d.hpp>' "not downward"
 violation ops/d.hpp '#  include  <zeroi2v/model/m.hpp>' "not downward"
 violation model/m.hpp '#include <zeroi2v/io/e.hpp>' "includes the leaf"
 violation video/ffmpeg.hpp '#include <zeroi2v/io/e.hpp>' "includes the leaf"
+violation io/files/f.hpp '#include <zeroi2v/io/json/j.hpp>' "io/files includes <zeroi2v/io/json/j.hpp>: not downward among the rooms"
+violation io/torch/t.hpp '#include <zeroi2v/io/safetensors/s.hpp>' "not downward among the rooms"
+violation io/checkpoints/c.hpp '#include <zeroi2v/io/e.hpp>' "not downward among the rooms"
+sound_tree; header io/attic/a.hpp; expect 1 "attic is no room of io"
 violation model/m.hpp '#include <zeroi2v/zeroi2v.hpp>' "the umbrella is for users only"
 violation io/e.hpp '#include <zeroi2v/core/gone.hpp>' "does not exist"
 violation core/a.hpp '/// Cost  none.    Test  tests/unit/core/gone.cpp' "tests/unit/core/gone.cpp does not exist"

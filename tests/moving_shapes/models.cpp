@@ -7,7 +7,7 @@
 
 #include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
 #include <zeroi2v/model/init.hpp>
 #include <zeroi2v/model/merge.hpp>
 #include <zeroi2v/model/vit_engine.hpp>

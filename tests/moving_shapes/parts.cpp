@@ -4,7 +4,7 @@
 #include "render.hpp"
 #include "scene.hpp"
 
-#include <zeroi2v/io/safetensors.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
 #include <zeroi2v/video/ffmpeg.hpp>
 #include <zeroi2v/video/preprocess.hpp>
 

@@ -1,8 +1,8 @@
 // The program under mpirun: the bits of one process on any number of ranks, and every way in which ranks can fail.
 #include "../cli/program.hpp"
 
-#include <zeroi2v/io/safetensors.hpp>
-#include <zeroi2v/io/safetensors_writer.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
+#include <zeroi2v/io/safetensors/safetensors_writer.hpp>
 
 #include <algorithm>
 #include <chrono>

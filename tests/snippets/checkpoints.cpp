@@ -1,5 +1,5 @@
 // The code of docs/checkpoints.md; tests/snippets/check.sh compares the two.
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
 #include <zeroi2v/model/merge.hpp>
 
 #include <cstdio>

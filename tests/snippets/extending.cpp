@@ -1,6 +1,6 @@
 // The code of docs/extending.md; tests/snippets/check.sh compares the two.
-#include <zeroi2v/io/key_schemes.hpp>
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
+#include <zeroi2v/io/keys/key_schemes.hpp>
 #include <zeroi2v/zeroi2v.hpp>
 
 #include <filesystem>

@@ -1,6 +1,6 @@
 // The code of docs/merging.md; tests/snippets/check.sh compares the two.
 #include <zeroi2v/dispatch/dispatch.hpp>
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
 #include <zeroi2v/zeroi2v.hpp>
 
 #include <cstdio>

@@ -2,7 +2,7 @@
 #include <zeroi2v/zeroi2v.hpp>
 
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/train_clips.hpp>
+#include <zeroi2v/io/train/train_clips.hpp>
 
 #include <cstdint>
 #include <filesystem>

@@ -1,5 +1,5 @@
 // Checkpoints for people who want a model: the file, and the weights in it. A list of headers.
 #pragma once
 
-#include <zeroi2v/io/checkpoint_file.hpp>
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/checkpoint_file.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>

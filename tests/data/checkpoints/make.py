@@ -2,7 +2,7 @@
 
 One tiny model with an adapter in each block (8 channels, 2 blocks, 2 frames), saved in the ways of those who wrap, average,
 compile, checkpoint, quantize and extend models. expected.safetensors holds the tensors that a reader must find, bit for bit,
-in every file that can be read; tests/unit/io/checkpoints.cpp says which those are, and what the others are refused with.
+in every file that can be read; tests/unit/io/checkpoints/checkpoints.cpp says which those are, and what the others are refused with.
 """
 import collections
 import ctypes

@@ -5,9 +5,9 @@
 #include "host_machine.hpp"
 
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/config_json.hpp>
-#include <zeroi2v/io/safetensors.hpp>
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/config_json.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
 #include <zeroi2v/model/init.hpp>
 #include <zeroi2v/video/views.hpp>
 

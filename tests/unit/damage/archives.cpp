@@ -7,9 +7,9 @@
 #include "../io/pickle_damage.hpp"
 #include "../io/temporary_folder.hpp"
 
-#include <zeroi2v/io/pickle.hpp>
-#include <zeroi2v/io/torch_file.hpp>
-#include <zeroi2v/io/zip.hpp>
+#include <zeroi2v/io/torch/pickle.hpp>
+#include <zeroi2v/io/torch/torch_file.hpp>
+#include <zeroi2v/io/torch/zip.hpp>
 
 #include <doctest/doctest.h>
 

@@ -4,7 +4,7 @@
 #include "../io/peak_memory.hpp"
 #include "../io/temporary_folder.hpp"
 
-#include <zeroi2v/io/safetensors.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
 
 #include <doctest/doctest.h>
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/config_json.hpp>
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/config_json.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
 #include <zeroi2v/tensor/stored_tensor.hpp>
 #include <zeroi2v/tensor/tensor_view.hpp>
 

@@ -1,7 +1,7 @@
 // ZIP archives and pickles made by hand, sound or in one respect unsound.
 #pragma once
 
-#include <zeroi2v/io/crc32.hpp>
+#include <zeroi2v/io/files/crc32.hpp>
 
 #include <cstddef>
 #include <cstdint>

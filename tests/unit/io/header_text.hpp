@@ -4,7 +4,7 @@
 #include "faults.hpp"
 
 #include <zeroi2v/core/error.hpp>
-#include <zeroi2v/io/safetensors_header.hpp>
+#include <zeroi2v/io/safetensors/safetensors_header.hpp>
 
 #include <doctest/doctest.h>
 

@@ -5,10 +5,10 @@
 #include "faults.hpp"
 #include "memory_file.hpp"
 
-#include <zeroi2v/io/crc32.hpp>
-#include <zeroi2v/io/pickle.hpp>
-#include <zeroi2v/io/torch_file.hpp>
-#include <zeroi2v/io/zip.hpp>
+#include <zeroi2v/io/files/crc32.hpp>
+#include <zeroi2v/io/torch/pickle.hpp>
+#include <zeroi2v/io/torch/torch_file.hpp>
+#include <zeroi2v/io/torch/zip.hpp>
 
 #include <doctest/doctest.h>
 

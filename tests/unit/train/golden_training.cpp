@@ -1,9 +1,9 @@
 // Five AdamW steps against PyTorch's: losses, gradients of the first step, parameters after the fifth.
 #include <zeroi2v/dispatch/dispatch.hpp>
 #include <zeroi2v/io/checkpoint.hpp>
-#include <zeroi2v/io/config_json.hpp>
-#include <zeroi2v/io/safetensors.hpp>
-#include <zeroi2v/io/vit_io.hpp>
+#include <zeroi2v/io/checkpoints/config_json.hpp>
+#include <zeroi2v/io/checkpoints/vit_io.hpp>
+#include <zeroi2v/io/safetensors/safetensors.hpp>
 #include <zeroi2v/train/trainer.hpp>
 
 #include <doctest/doctest.h>
