@@ -194,6 +194,19 @@ TEST_CASE("cuda engine: decoded frames give the logits of the views that view_bu
         auto small = engine.make_workspace(1);
         CHECK_THROWS_AS(engine.forward(pixels, frames, positions, small, found), precondition_error); // no room for pixels
         auto workspace = engine.make_workspace(1, height * width * 3);
+        auto const side = c.image_size();
+        for (auto const& [window, fits] : {std::pair{pixel_window{resized.height - side, resized.width - side}, true}, {pixel_window{resized.height - side + 1, 0}, false},
+                                           {pixel_window{0, resized.width - side + 1}, false}, {pixel_window{0, ~std::size_t{}}, false}}) {
+            pixel_views moved = pixels;
+            moved.windows.back() = window;
+            if (fits) CHECK_NOTHROW(engine.forward(moved, frames, positions, workspace, found));
+            else CHECK_THROWS_WITH_AS(engine.forward(moved, frames, positions, workspace, found), "zeroi2v::engine_cuda: the window must lie in the resized picture", precondition_error);
+        }
+        for (bool const upright : {false, true}) { // a picture that is too narrow, or too low
+            pixel_views narrow = pixels;
+            (upright ? narrow.resized_width : narrow.resized_height) = side - 1;
+            CHECK_THROWS_AS(engine.forward(narrow, frames, positions, workspace, found), precondition_error);
+        }
         positions[0] = count;
         CHECK_THROWS_AS(engine.forward(pixels, frames, positions, workspace, found), precondition_error);
         positions[0] = 1;

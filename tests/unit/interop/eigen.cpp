@@ -68,6 +68,35 @@ TEST_CASE("Eigen's matrices, maps and blocks become views, whatever their storag
     CHECK(block(1, 1) == 1.F);
 }
 
+TEST_CASE("a stride of zero repeats elements, a negative one is refused, whichever it is, const or not") {
+    using stride = Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>;
+    struct steps : stride { // Eigen's own constructor takes none below zero
+        steps(Eigen::Index outer, Eigen::Index inner) : stride{0, 0} {
+            m_outer.setValue(outer);
+            m_inner.setValue(inner);
+        }
+    };
+    std::vector<float> elements{0, 1, 2, 3, 4, 5, 6, 7, 8};
+    for (auto const& [outer, inner] : {std::pair{0, 1}, {1, 0}, {0, 0}, {3, 2}, {-1, 1}, {1, -1}, {-2, -1}}) {
+        Eigen::Map<Eigen::MatrixXf, Eigen::Unaligned, stride> map{elements.data() + 4, 2, 2, steps{outer, inner}};
+        Eigen::Map<Eigen::MatrixXf const, Eigen::Unaligned, stride> const fixed{elements.data() + 4, 2, 2, steps{outer, inner}};
+        if (outer < 0 || inner < 0) {
+            CHECK_THROWS_WITH_AS((void)as_view(map), "zeroi2v::as_view: strides must not be negative", precondition_error);
+            CHECK_THROWS_WITH_AS((void)as_view(fixed), "zeroi2v::as_view: strides must not be negative", precondition_error);
+            continue;
+        }
+        auto const v = as_view(map);
+        auto const w = as_view(fixed);
+        for (std::size_t i = 0; i < 2; ++i)
+            for (std::size_t j = 0; j < 2; ++j) {
+                CHECK(v(i, j) == map(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(j)));
+                CHECK(w(i, j) == v(i, j));
+            }
+    }
+    CHECK(detail::eigen_size(3) == 3);
+    CHECK(detail::eigen_size(dynamic) == Eigen::Dynamic);
+}
+
 TEST_CASE("there and back is the same window") {
     dynamic_tensor<float, 2> t{3, 5};
     std::iota(t.begin(), t.end(), 0.F);

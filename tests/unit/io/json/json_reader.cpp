@@ -166,6 +166,7 @@ TEST_CASE("faults that are looked for before a general parser sees a text") {
     CHECK(code_of("[[[]]]", {.depth = 2}) == error_code::too_deep);
     CHECK_FALSE(code_of("[[],[[]]]", {.depth = 3}));
     CHECK_FALSE(code_of("\"[[[[\"", {.depth = 3}));
+    CHECK_FALSE(code_of("]}{[]}[", {.depth = 2})); // what closes nothing is for the parser to refuse
     CHECK(code_of(std::string(1'000'000, '[')) == error_code::too_deep);
     CHECK(code_of(R"({"a":1,"b":2,"c":3})", {.members = 2}) == error_code::too_many_tensors);
     CHECK_FALSE(code_of(R"({"a":[1,2,3],"b,,":2})", {.members = 2}));

@@ -137,6 +137,7 @@ TEST_CASE("pickle: memo, stack and framing opcodes") {
           == 7);
     CHECK(int_of("K\x07r\x05\x01\0\0"s + "0j\x05\x01\0\0"s) == 7);
     CHECK(int_of("K\x07p300\n0g300\n") == 7);
+    for (std::string const& put : {"p5\n"s, "q\x05"s, "r\x05\0\0\0"s, "\x94"s}) CHECK(int_of("K\x07" + put) == 7); // nothing more is read
     CHECK(int_of("K\x07\x94K\x08\x94"
                  "00h\0"s)
           == 7);

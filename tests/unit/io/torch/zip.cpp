@@ -302,6 +302,7 @@ TEST_CASE("A17 an archive on several disks") {
     check_patched(zip, zip.end + 4, le(std::uint16_t{1}), "several disks");
     check_patched(zip, zip.end + 6, le(std::uint16_t{1}), "several disks");
     check_patched(zip, zip.end64 + 16, le(std::uint32_t{1}), "several disks");
+    check_patched(zip, zip.end64 + 20, le(std::uint32_t{1}), "several disks");
     check_patched(zip, zip.locator + 4, le(std::uint32_t{1}), "several disks");
     check_patched(zip, zip.locator + 16, le(std::uint32_t{2}), "several disks");
     auto const narrow = build_zip(two_parts);
