@@ -1,9 +1,9 @@
-#include <zeroi2v/io/file_checksum.hpp>
+#include <zeroi2v/io/files/file_checksum.hpp>
 
-#include "archives.hpp"
-#include "memory_file.hpp"
+#include "../archives.hpp"
+#include "../memory_file.hpp"
 
-#include <zeroi2v/io/crc32.hpp>
+#include <zeroi2v/io/files/crc32.hpp>
 
 #include <doctest/doctest.h>
 
