@@ -29,7 +29,7 @@ using other = nlohmann::ordered_json;
 
 static_assert(std::is_nothrow_destructible_v<json_value> && std::is_nothrow_move_constructible_v<json_value>);
 
-[[nodiscard]] json_value parse(std::string_view text, zeroi2v::json_limits const& limits = {}) { return json_value::parse(text, "f", limits); }
+[[nodiscard]] json_value parse_value(std::string_view text, zeroi2v::json_limits const& limits = {}) { return json_value::parse(text, "f", limits); }
 
 } // namespace
 
@@ -43,8 +43,8 @@ TEST_CASE("a document keeps its order, its types and its layout") {
     CHECK(document.dump() == text);
     CHECK(document.dump() == other::parse(text).dump());
     CHECK(document.dump(2) == other::parse(text).dump(2));
-    CHECK(parse(text).dump() == text);
-    CHECK(parse(document.dump(2)) == document);
+    CHECK(parse_value(text).dump() == text);
+    CHECK(parse_value(document.dump(2)) == document);
     CHECK(json_value{}.dump() == "null");
     json_value grown;
     grown.push_back(1);
@@ -53,7 +53,7 @@ TEST_CASE("a document keeps its order, its types and its layout") {
 }
 
 TEST_CASE("values are what they were written as, and nothing else") {
-    auto const document = parse(R"( { "u" : 18446744073709551615, "i":-9223372036854775808, "d":1e2, "s":"\u00e9\ud83d\ude00", "t":true,"f":false, "n":null, "l":[0,-0,0.0], "u":1 } )");
+    auto const document = parse_value(R"( { "u" : 18446744073709551615, "i":-9223372036854775808, "d":1e2, "s":"\u00e9\ud83d\ude00", "t":true,"f":false, "n":null, "l":[0,-0,0.0], "u":1 } )");
     CHECK(document.at("u").as_unsigned() == std::numeric_limits<std::uint64_t>::max()); // the first of two
     CHECK(document.as_object()->names.size() == 9);
     CHECK(!document.at("u").as_integer());
@@ -90,21 +90,21 @@ TEST_CASE("numbers: every layout, every double back to its bits, no more digits 
         double const value = i % 2 == 0 ? std::bit_cast<double>(draw()) : std::ldexp(static_cast<double>(draw() >> 11U), -53 - static_cast<int>(draw() % 60));
         if (!std::isfinite(value)) continue;
         auto const mine = json_value{value}.dump(), theirs = other(value).dump();
-        if (std::bit_cast<std::uint64_t>(*parse(mine).as_number()) != std::bit_cast<std::uint64_t>(value) || mine.size() > theirs.size()) FAIL(mine << " " << theirs);
+        if (std::bit_cast<std::uint64_t>(*parse_value(mine).as_number()) != std::bit_cast<std::uint64_t>(value) || mine.size() > theirs.size()) FAIL(mine << " " << theirs);
         ++all;
         same += mine == theirs ? 1U : 0U;
     }
     CHECK(all > 90'000);
     CHECK(same * 1000 > all * 997); // theirs has a digit too many now and then
-    for (auto const text : {"0", "-0", "10", "-7", "1.25", "1e5", "1E+5", "-1.5e-7", "0.0", "1e-400", "-1e-400"}) CHECK(parse(text).as_number() == other::parse(text).get<double>());
+    for (auto const text : {"0", "-0", "10", "-7", "1.25", "1e5", "1E+5", "-1.5e-7", "0.0", "1e-400", "-1e-400"}) CHECK(parse_value(text).as_number() == other::parse(text).get<double>());
     for (auto const text : {"-", "+1", "01", "-01", "1.", ".5", "1e", "1e+", "1.e5", "0x1", "--1", "1-2", "1.5.5", "1e5e5", "1+2", "1e5.5", "1 2", "NaN", "Infinity"}) {
         std::string const shown{text};
         CAPTURE(shown);
-        auto const fault = fault_of([&] { static_cast<void>(parse(text)); });
+        auto const fault = fault_of([&] { static_cast<void>(parse_value(text)); });
         CHECK_FAULT(fault, error_code::bad_json, 3);
     }
     for (auto const text : {"1e999", "-1e999", "1e309"}) {
-        auto const fault = fault_of([&] { static_cast<void>(parse(text)); });
+        auto const fault = fault_of([&] { static_cast<void>(parse_value(text)); });
         CHECK_FAULT(fault, error_code::bad_config, 3);
     }
 }
@@ -121,30 +121,30 @@ TEST_CASE("strings: what is not UTF-8 becomes U+FFFD as elsewhere, controls are 
     CHECK(json_value{"\x7F\xC2\x80\xC2\x9B\xC2\x9F\xC2\xA0"}.dump() == "\"\\u007f\\u0080\\u009b\\u009f\xC2\xA0\"");
     CHECK(json_value{"\xE2\x80\xA9\xE2\x80\xAA\xE2\x80\xAE\xE2\x80\xAF"}.dump() == "\"\xE2\x80\xA9\\u202a\\u202e\xE2\x80\xAF\"");
     CHECK(json_value{"\xE2\x81\xA5\xE2\x81\xA6\xE2\x81\xA9\xE2\x81\xAA"}.dump() == "\"\xE2\x81\xA5\\u2066\\u2069\xE2\x81\xAA\"");
-    for (char const* const text : {"\x7F", "\xC2\x9B", "\xE2\x80\xAE", "\xE2\x81\xA9"}) CHECK(*parse(json_value{text}.dump()).as_string() == text);
+    for (char const* const text : {"\x7F", "\xC2\x9B", "\xE2\x80\xAE", "\xE2\x81\xA9"}) CHECK(*parse_value(json_value{text}.dump()).as_string() == text);
 }
 
 TEST_CASE("what is no JSON is refused with its place") {
     for (std::string_view const text : {"", "{", "[", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,}", "[1,]", "[1 2]", "{} x", "{'a':1}", "{a:1}", "{1:1}", "[1}", "{\"a\":1]", "nul", "truth", "tru",
                                         "\"a", "[,1]", "{,}", "]", ",", ":"}) {
         CAPTURE(text);
-        auto const fault = fault_of([&] { static_cast<void>(parse(text)); });
+        auto const fault = fault_of([&] { static_cast<void>(parse_value(text)); });
         CHECK_FAULT(fault, error_code::bad_json, 3);
         CHECK(fault.says("f: line 1, column "));
         CHECK(!other::accept(text));
     }
-    CHECK(fault_of([] { static_cast<void>(parse("{\n \"a\": 1,\n}")); }).says("f: line 3, column 1: '}', expected a name"));
-    CHECK(fault_of([] { static_cast<void>(parse("[\"\\ud800\"]")); }).code == error_code::header_not_utf8);
+    CHECK(fault_of([] { static_cast<void>(parse_value("{\n \"a\": 1,\n}")); }).says("f: line 3, column 1: '}', expected a name"));
+    CHECK(fault_of([] { static_cast<void>(parse_value("[\"\\ud800\"]")); }).code == error_code::header_not_utf8);
 }
 
 TEST_CASE("limits hold to the last element") {
-    auto const code_of = [](std::string_view text, zeroi2v::json_limits const& limits) { return fault_of([&] { static_cast<void>(parse(text, limits)); }).code; };
-    CHECK(parse("[1,2,3]", {.elements = 3}).elements().size() == 3);
+    auto const code_of = [](std::string_view text, zeroi2v::json_limits const& limits) { return fault_of([&] { static_cast<void>(parse_value(text, limits)); }).code; };
+    CHECK(parse_value("[1,2,3]", {.elements = 3}).elements().size() == 3);
     CHECK(code_of("[1,2,3]", {.elements = 2}) == error_code::too_many_tensors);
     CHECK(code_of(R"({"a":[[1,2,3]]})", {.elements = 2}) == error_code::too_many_tensors);
     CHECK(code_of(R"({"x":{"a":1,"b":2,"c":3}})", {.elements = 2}) == error_code::too_many_tensors);
-    CHECK(parse(R"({"x":{"a":1,"b":2}})", {.elements = 2}).at("x").at("b").as_unsigned() == 2U);
+    CHECK(parse_value(R"({"x":{"a":1,"b":2}})", {.elements = 2}).at("x").at("b").as_unsigned() == 2U);
     CHECK(code_of("[[[1]]]", {.depth = 2}) == error_code::too_deep);
     CHECK(code_of(std::string(1'000'000, '['), {}) == error_code::too_deep);
-    CHECK(parse(std::string(64, '[') + std::string(64, ']')).dump().size() == 128);
+    CHECK(parse_value(std::string(64, '[') + std::string(64, ']')).dump().size() == 128);
 }
